@@ -1,0 +1,58 @@
+# make demo | test | lint | env | format | clean
+#
+# The first use makes .venv with PYTHON and installs into it; a change of pyproject.toml installs
+# again. VENV=/path takes an environment that exists, PIP_ARGS goes to pip (for machines without
+# network: PIP_ARGS='--no-index --find-links wheels --no-build-isolation').
+
+PYTHON ?= python3
+VENV ?= .venv
+PIP_ARGS ?=
+
+python := $(VENV)/bin/python
+stamp := $(VENV)/.mmc2fmae-installed
+
+# In an environment that several checkouts share, each one runs its own files.
+export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
+
+.PHONY: demo test lint env format clean
+
+demo: $(stamp)
+	$(python) tools/demo.py
+
+test: $(stamp)
+	$(python) -m pytest -q
+
+lint: $(stamp)
+	$(python) -m ruff check .
+	$(python) -m ruff format --check .
+
+env: $(stamp)
+	$(python) -m mmc2fmae.env
+
+format: $(stamp)
+	$(python) -m ruff check --fix .
+	$(python) -m ruff format .
+
+# The environment stays; to make it anew: rm -r .venv
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
+	find mmc2fmae tools tests configs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp is written last, so an interrupted installation starts again at the next call.
+$(stamp): pyproject.toml
+	@[ -x $(python) ] || $(call check_version,$(PYTHON))
+	[ -x $(python) ] || $(PYTHON) -m venv $(VENV)
+	@$(call check_version,$(python))
+	@$(python) -m pip --version >/dev/null 2>&1 || $(python) -m ensurepip
+	@# Compiled mmcv and mmcv-lite are the same folder: an mmcv that is there stays untouched.
+	extras=test,tensorboard; \
+	$(python) -c 'import sys, importlib.util as u; sys.exit(u.find_spec("mmcv") is None)' \
+		|| extras=$$extras,lite; \
+	$(python) -m pip install --disable-pip-version-check $(PIP_ARGS) -e ".[$$extras]"
+	@touch $@
+
+define check_version
+$(1) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	echo "mmc2fmae needs Python 3.10 or newer, '$(1)' is: $$($(1) --version 2>&1)." >&2; \
+	echo "Name another one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+endef

@@ -1,0 +1,319 @@
+"""Closes the gaps between the released OpenMMLab packages and today's torch, numpy and setuptools.
+
+Importing this module closes them, so `mmc2fmae/__init__.py` imports it before anything else.
+`python -m mmc2fmae.env` prints what was found and what was filled in.
+"""
+
+import argparse
+import importlib.metadata
+import importlib.util
+import os.path
+import pickle
+import pkgutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Literal
+
+# Import name -> what pip installs; the same versions as in pyproject.toml (a test compares them).
+REQUIREMENTS = {
+    'torch': 'torch>=2.6',
+    'torchvision': 'torchvision>=0.21',
+    'mmengine': 'mmengine==0.10.7',
+    'mmcv': 'mmcv-lite==2.1.0',
+    'mmpretrain': 'mmpretrain==1.2.0',
+    'mmdet': 'mmdet==3.3.0',
+    'mmseg': 'mmsegmentation==1.2.2',
+    'timm': 'timm>=1.0.3',
+    'numpy': 'numpy>=1.26',
+    'PIL': 'pillow>=10',
+    'cv2': 'opencv-python>=4.9',
+    'matplotlib': 'matplotlib>=3.8',
+    'pycocotools': 'pycocotools>=2.0.8',
+    'ftfy': 'ftfy>=6',
+    'regex': 'regex',
+    'safetensors': 'safetensors>=0.4',
+}
+
+# `python -m mmc2fmae.env` must report on a stack that cannot import this package, but Python
+# imports the package before the module. Under that command nothing here raises, and
+# `mmc2fmae/__init__.py` leaves the registration to the check.
+CHECK_ONLY = 'mmc2fmae.env' in sys.orig_argv
+
+
+@dataclass(frozen=True)
+class Gap:
+    """One thing that training needs from the stack.
+
+    Args:
+        name: what is needed.
+        state: 'ok' (it is there), 'filled in' (by this module) or 'missing' (training cannot run).
+        detail: what was found.
+        fix: what the user can do about it; empty when there is nothing to do.
+    """
+
+    name: str
+    state: Literal['ok', 'filled in', 'missing']
+    detail: str
+    fix: str = ''
+
+
+_gaps: list[Gap] = []
+
+
+def gaps() -> list[Gap]:
+    """Return the record of each gap, in the order in which they were closed."""
+    return list(_gaps)
+
+
+def close_gaps() -> None:
+    """Fill in what the stack lacks; calling it again changes nothing.
+
+    Raises:
+        ImportError: training cannot run; the message names each missing thing and its fix.
+    """
+    _gaps[:] = [
+        Gap(name, 'missing', f'the package {name} is not installed', pip_install(requirement))
+        for name, requirement in REQUIREMENTS.items()
+        if importlib.util.find_spec(name) is None
+    ]
+    if not _gaps:
+        _gaps.append(Gap('packages', 'ok', f'all {len(REQUIREMENTS)} are installed'))
+        for close in (
+            check_torchvision,
+            fill_mmcv_operators,
+            allow_checkpoint_types,
+            keep_out_multimodal,
+            replace_pkg_resources,
+            restore_find_loader,
+        ):
+            try:
+                _gaps.append(close())
+            except Exception as error:  # half-broken packages raise anything, even AssertionError
+                _gaps.append(failed(close.__name__.replace('_', ' '), error))
+    lost = [f'{gap.detail}\n    fix: {gap.fix}' for gap in _gaps if gap.state == 'missing']
+    if lost and not CHECK_ONLY:
+        raise ImportError('mmc2fmae cannot run with these packages:\n  ' + '\n  '.join(lost))
+
+
+def failed(name: str, error: Exception) -> Gap:
+    """Return the record of a thing called `name` that raised `error`."""
+    absent = (error.name or '').split('.')[0] if isinstance(error, ModuleNotFoundError) else ''
+    pinned = [r for r in REQUIREMENTS.values() if r.startswith('mm')]
+    wanted = [REQUIREMENTS.get(absent, absent)] if absent else pinned
+    return Gap(name, 'missing', f'{type(error).__name__}: {error}', pip_install(*wanted))
+
+
+def pip_install(*requirements: str) -> str:
+    """Return the command that installs `requirements` into the Python that is running."""
+    return ' '.join(['python -m pip install', *(f"'{r}'" for r in requirements)])
+
+
+def check_torchvision() -> Gap:
+    """Tell whether torchvision was built for the installed torch."""
+    name = 'torchvision'
+    try:
+        import torchvision
+    except RuntimeError as error:  # "operator torchvision::nms does not exist"
+        fix = pip_install('--force-reinstall', 'torch', 'torchvision').replace("'", '')
+        return Gap(name, 'missing', f'torchvision is not built for this torch: {error}', fix)
+    return Gap(name, 'ok', f'torchvision {torchvision.__version__} fits torch')
+
+
+# --- mmcv._ext, mmcv's compiled operators ---
+
+
+def fill_mmcv_operators() -> Gap:
+    """Register a module `mmcv._ext` on top of torchvision where mmcv comes without one."""
+    name = 'mmcv operators'
+    # A look into mmcv's folder: find_spec('mmcv._ext') would import mmcv.
+    folder = importlib.util.find_spec('mmcv').submodule_search_locations
+    if PathFinder.find_spec('mmcv._ext', folder):
+        return Gap(name, 'ok', 'compiled mmcv')
+    if 'mmcv._ext' not in sys.modules:
+        ext = ModuleType('mmcv._ext', 'Stands in for the compiled operators of mmcv.')
+        # mmengine asks for the loader: None lets it know that mmcv is not compiled.
+        ext.__spec__ = ModuleSpec('mmcv._ext', loader=None)
+        ext.nms = _nms
+        ext.roi_align_forward = _roi_align_forward
+        ext.roi_align_backward = _roi_align_backward
+        # Not operators, but mmcv's and mmdet's collect_env ask for them.
+        ext.get_compiler_version = ext.get_compiling_cuda_version = lambda: 'not compiled'
+        ext.__getattr__ = _missing_operator
+        # mmengine looks the module up by its spec; one without a loader means "not compiled".
+        ext.__spec__ = ModuleSpec('mmcv._ext', loader=None)
+        sys.modules['mmcv._ext'] = ext
+    return Gap(
+        name,
+        'filled in',
+        'mmcv-lite: nms, roi_align_forward and roi_align_backward run on torchvision, '
+        'any other operator raises',
+        'nothing to do, unless a model of yours needs another operator: compile mmcv 2.1.0',
+    )
+
+
+def _missing_operator(name: str) -> Callable:
+    # mmcv.ops asks for every operator when it is imported, so only the call can raise.
+    if name.startswith('__'):
+        raise AttributeError(name)
+
+    def operator(*args, **kwargs) -> None:
+        raise NotImplementedError(
+            f"operator '{name}' is only in compiled mmcv, this is mmcv-lite. To build it: "
+            f'python -m pip uninstall mmcv-lite; {pip_install("mmcv==2.1.0")}'
+        )
+
+    return operator
+
+
+def _wide(x):
+    # torchvision has no bfloat16 kernels, and on CPU no float16 ones either.
+    return x if x.element_size() == 8 else x.float()
+
+
+def _nms(boxes, scores, iou_threshold: float, offset: int):
+    # boxes [N, 4], scores [N] -> kept indices [K]. With offset 1, x2 and y2 are the last pixel of
+    # the box: widths, heights and overlaps grow by 1, as when x2 and y2 move by 1.
+    from torchvision.ops import nms
+
+    boxes = _wide(boxes)
+    return nms(boxes + boxes.new_tensor([0, 0, offset, offset]), _wide(scores), iou_threshold)
+
+
+def _roi_align_forward(features, rois, output, argmax_y, argmax_x, **how) -> None:
+    # features [B, C, H, W], rois [K, 5] (batch index and box) -> output [K, C, height, width]
+    if how['pool_mode'] == 0:
+        _missing_operator('roi_align_forward with pool_mode max')()
+    features = _wide(features)
+    output.copy_(_torchvision().roi_align(features, rois.to(features), *_bins(how), *_samples(how)))
+
+
+def _roi_align_backward(grad, rois, argmax_y, argmax_x, grad_features, **how) -> None:
+    # grad [K, C, height, width] -> grad_features [B, C, H, W]
+    grad, shape = _wide(grad), grad_features.shape
+    grad_features.copy_(
+        _torchvision()._roi_align_backward(grad, rois.to(grad), *_bins(how), *shape, *_samples(how))
+    )
+
+
+def _bins(how: dict) -> tuple[float, int, int]:
+    return how['spatial_scale'], how['aligned_height'], how['aligned_width']
+
+
+def _samples(how: dict) -> tuple[int, bool]:
+    return how['sampling_ratio'], how['aligned']
+
+
+def _torchvision():
+    import torch
+    import torchvision  # noqa: F401  (loads the operators)
+
+    return torch.ops.torchvision
+
+
+# --- torch.load with weights_only=True, the default since torch 2.6 ---
+
+
+def allow_checkpoint_types() -> Gap:
+    """Allow-list what the checkpoints of mmengine, MAE and MultiMAE hold besides tensors."""
+    import numpy as np
+    import torch
+    from mmengine.logging import HistoryBuffer
+
+    # numpy 1 and 2 keep these two functions in modules of different names.
+    functions = {f.__name__: f for f in (np.zeros(0).__reduce__()[0], np.float64().__reduce__()[0])}
+    codes = np.typecodes['AllInteger'] + np.typecodes['AllFloat'] + '?U'
+    torch.serialization.add_safe_globals(
+        [
+            HistoryBuffer,
+            (_history_statistic, 'builtins.getattr'),
+            np.ndarray,
+            np.dtype,
+            *{type(np.dtype(code)) for code in codes},
+            *((f, f'numpy.{core}.multiarray.{n}') for n, f in functions.items()
+              for core in ('core', '_core')),
+            argparse.Namespace,  # the arguments of an official MAE or MultiMAE run
+        ]
+    )  # fmt: skip
+    return Gap(
+        'resuming', 'filled in', 'the log history in checkpoints is allowed, weights_only stays on'
+    )
+
+
+def _history_statistic(owner: type, name: str) -> Callable:
+    # A pickled HistoryBuffer looks up its own methods with getattr. Allowing all of getattr would
+    # open weights_only loading; this stands in for it and serves nothing else.
+    from mmengine.logging import HistoryBuffer
+
+    if owner is not HistoryBuffer or name.startswith('_'):
+        raise pickle.UnpicklingError(f'a checkpoint may not read {name!r} of {owner!r}')
+    return getattr(owner, name)
+
+
+# --- mmpretrain's multimodal models ---
+
+
+def keep_out_multimodal() -> Gap:
+    """Keep mmpretrain from importing its multimodal models, which break on today's transformers."""
+    from mmpretrain.utils import dependency
+
+    name = 'multimodal models'
+    if importlib.util.find_spec('transformers') is None:
+        return Gap(name, 'ok', 'transformers is not installed, mmpretrain leaves them out')
+    dependency.WITH_MULTIMODAL = False
+    return Gap(name, 'filled in', 'transformers is installed, so mmpretrain leaves them out')
+
+
+# --- pkg_resources, gone from setuptools 82 ---
+
+
+def replace_pkg_resources() -> Gap:
+    """Give mmengine, for configs like 'mmdet::_base_/...', a package search of today."""
+    name = "configs named 'package::path'"
+    if importlib.util.find_spec('pkg_resources'):
+        return Gap(name, 'ok', 'pkg_resources is installed')
+    import mmengine.utils.package_utils  # noqa: F401
+
+    # mmengine's modules hold their own references to the two functions.
+    for module in ('utils.package_utils', 'utils', 'config.config', 'hub.hub'):
+        if loaded := sys.modules.get(f'mmengine.{module}'):
+            loaded.get_installed_path = _installed_path
+            loaded.is_installed = _is_installed
+    return Gap(name, 'filled in', 'importlib.metadata in place of pkg_resources')
+
+
+def _installed_path(package: str) -> str:
+    # `package` is the name of a distribution (mmsegmentation) or of a module (mmseg).
+    if importlib.util.find_spec(package) is None:
+        modules = importlib.metadata.distribution(package).read_text('top_level.txt')
+        package = modules.split()[0]
+    return os.path.dirname(importlib.util.find_spec(package).origin)
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return bool(_installed_path(package))
+    except importlib.metadata.PackageNotFoundError:
+        return False
+
+
+# --- pkgutil.find_loader, gone from Python 3.14 ---
+
+
+def restore_find_loader() -> Gap:
+    """Give back the function by which mmengine's Runner asks whether mmcv is compiled."""
+    name = 'pkgutil.find_loader'
+    if hasattr(pkgutil, 'find_loader'):
+        return Gap(name, 'ok', 'this Python has it')
+    pkgutil.find_loader = _find_loader
+    return Gap(name, 'filled in', 'importlib.util.find_spec in its place')
+
+
+def _find_loader(name: str):
+    spec = importlib.util.find_spec(name)
+    return spec and spec.loader
+
+
+close_gaps()

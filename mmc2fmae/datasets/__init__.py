@@ -1,0 +1,31 @@
+"""Multi-granular data: the dataset, its transforms and the built-in scenes."""
+
+from mmc2fmae.datasets.label_ids import IGNORE
+from mmc2fmae.datasets.multi_granular import MultiGranularDataset
+from mmc2fmae.datasets.progress import DataProgress
+from mmc2fmae.datasets.sample_io import SampleError
+from mmc2fmae.datasets.transforms import (
+    CanonicalInstances,
+    JointCenterCrop,
+    JointRandomFlip,
+    JointRandomResizedCrop,
+    LoadMultiGranular,
+    PackMultiGranular,
+    ProgressiveMasking,
+    SemanticFromInstance,
+)
+
+__all__ = [
+    'IGNORE',
+    'CanonicalInstances',
+    'DataProgress',
+    'JointCenterCrop',
+    'JointRandomFlip',
+    'JointRandomResizedCrop',
+    'LoadMultiGranular',
+    'MultiGranularDataset',
+    'PackMultiGranular',
+    'ProgressiveMasking',
+    'SampleError',
+    'SemanticFromInstance',
+]

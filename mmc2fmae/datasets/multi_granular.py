@@ -1,0 +1,162 @@
+"""The multi-granular dataset: photographs with instance and semantic maps beside them."""
+
+import os
+from collections.abc import Sequence
+
+from mmpretrain.datasets import BaseDataset
+from mmpretrain.registry import DATASETS
+
+from mmc2fmae.datasets.progress import DataProgress
+from mmc2fmae.datasets.sample_io import SampleError
+
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
+
+
+@DATASETS.register_module()
+class MultiGranularDataset(BaseDataset):
+    """Photographs and their label maps, paired by relative path without suffix.
+
+    Reads ``<rgb>/<stem>.JPEG`` with ``<instance>/<stem>.png`` and ``<semantic>/<stem>.png``, in
+    class folders as in ImageNet or flat. A photograph without its map is an error here, not in the
+    middle of a run.
+
+    Args:
+        data_root: Folder that the prefixes are relative to.
+        data_prefix: Folder of each granularity; must hold ``rgb``.
+        pipeline: Transforms, as in every mmpretrain dataset.
+        ann_file: Optional list of relative photograph paths, one a line; without it all
+            photographs under the rgb folder are used, in sorted order.
+        label_suffix: Suffix of the label maps.
+        image_suffixes: Suffixes that count as photographs, lower case.
+        on_error: 'raise' stops at an unreadable sample; 'skip' puts its successor in its place
+            and reports it in the batch's ``skipped``.
+        **kwargs: Passed to :class:`mmpretrain.datasets.BaseDataset`.
+
+    Raises:
+        FileNotFoundError: A folder is missing or empty, or photographs lack a label map.
+        ValueError: An option has an unknown value.
+    """
+
+    def __init__(
+        self,
+        data_root: str = '',
+        data_prefix: dict | None = None,
+        pipeline: Sequence = (),
+        ann_file: str = '',
+        label_suffix: str = '.png',
+        image_suffixes: Sequence[str] = IMAGE_SUFFIXES,
+        on_error: str = 'raise',
+        **kwargs,
+    ) -> None:
+        if data_prefix is None:
+            data_prefix = dict(
+                rgb='train', instance='instance/train', semantic='semantic/train'
+            )
+        if 'rgb' not in data_prefix:
+            raise ValueError(f"data_prefix has {list(data_prefix)}: expected a folder for 'rgb'")
+        if on_error not in ('raise', 'skip'):
+            raise ValueError(f"on_error is {on_error!r}: expected 'raise' or 'skip'")
+        self.label_suffix = label_suffix
+        self.image_suffixes = tuple(image_suffixes)
+        self.on_error = on_error
+        self.progress = DataProgress()
+        super().__init__(
+            ann_file=ann_file,
+            data_root=os.path.expanduser(data_root),
+            data_prefix=dict(data_prefix),
+            pipeline=pipeline,
+            **kwargs,
+        )
+
+    def load_data_list(self) -> list[dict]:
+        """List the relative path of every photograph and check that its label maps exist."""
+        for granularity, folder in self.data_prefix.items():
+            if not os.path.isdir(folder):
+                raise FileNotFoundError(
+                    f'{granularity} folder {folder} does not exist; point --data-root at the '
+                    'folder above it or set data_prefix (docs/data.md)'
+                )
+        root = self.data_prefix['rgb']
+        if self.ann_file:
+            with open(self.ann_file, encoding='utf-8') as file:
+                names = [line.strip() for line in file if line.strip()]
+        else:
+            names = [n for n in _walk(root) if n.lower().endswith(self.image_suffixes)]
+        if not names:
+            raise FileNotFoundError(
+                f'no photographs in {self.ann_file or root}: expected files ending in '
+                f'{", ".join(self.image_suffixes)}'
+            )
+        for granularity in self.label_granularities:
+            self._check_complete(granularity, names)
+        return [dict(path=name) for name in names]
+
+    @property
+    def label_granularities(self) -> list[str]:
+        """Granularities that are label maps, in the order of ``data_prefix``."""
+        return [g for g in self.data_prefix if g != 'rgb']
+
+    def _check_complete(self, granularity: str, names: list[str]) -> None:
+        folder = self.data_prefix[granularity]
+        stems = {os.path.splitext(n)[0] for n in _walk(folder) if n.endswith(self.label_suffix)}
+        missing = [n for n in names if os.path.splitext(n)[0] not in stems]
+        if missing:
+            wanted = [os.path.splitext(n)[0] + self.label_suffix for n in missing[:5]]
+            raise FileNotFoundError(
+                f'{len(missing)} of {len(names)} photographs have no {granularity} map in '
+                f'{folder}, first: {", ".join(wanted)}; add them, or list the photographs to use '
+                'in ann_file'
+            )
+
+    def get_data_info(self, idx: int) -> dict:
+        """Return the sample's paths, its keyed random generator and the training progress."""
+        info = super().get_data_info(idx)
+        stem = os.path.splitext(info['path'])[0]
+        for granularity, folder in self.data_prefix.items():
+            name = info['path'] if granularity == 'rgb' else stem + self.label_suffix
+            info[f'{granularity}_path'] = os.path.join(folder, name)
+        info.update(granularities=list(self.data_prefix), rng=self.progress.rng(idx))
+        info.update(progress=self.progress.t, skipped='')
+        return info
+
+    def __getitem__(self, idx: int) -> dict:
+        """Return the sample after the pipeline; see ``on_error`` for unreadable ones."""
+        if self.on_error == 'raise':
+            return self.prepare_data(idx)
+        reasons = []
+        for successor in range(len(self)):
+            info = self.get_data_info((idx + successor) % len(self))
+            info.update(rng=self.progress.rng(idx), skipped='\n'.join(reasons))
+            try:
+                return self.pipeline(info)
+            except SampleError as error:
+                reasons.append(str(error))
+        raise SampleError(f'no sample can be read; the first error was: {reasons[0]}')
+
+    def preflight(self, num_samples: int = 32) -> list[dict]:
+        """Run evenly spaced samples through the pipeline, so that defects show before training.
+
+        Args:
+            num_samples: Samples to try, at most all; they run through the curriculum, too.
+
+        Returns:
+            The packed samples.
+
+        Raises:
+            SampleError: A sample is unusable and ``on_error`` is 'raise'.
+        """
+        count = min(num_samples, len(self))
+        samples = []
+        for i in range(count):
+            self.progress.set(seed=0, epoch=0, t=i / max(count - 1, 1))
+            samples.append(self[i * len(self) // count])
+        return samples
+
+
+def _walk(root: str) -> list[str]:
+    """Return the relative paths of all files under ``root``, sorted, following links."""
+    names = []
+    for folder, _, files in os.walk(root, followlinks=True):
+        prefix = os.path.relpath(folder, root)
+        names += files if prefix == '.' else [os.path.join(prefix, name) for name in files]
+    return sorted(names)

@@ -1,0 +1,64 @@
+"""Read photographs and label maps; whatever is wrong with a file is said with its name."""
+
+import numpy as np
+from PIL import Image
+
+LABEL_MODES = ('1', 'L', 'P', 'I', 'I;16', 'I;16B')
+
+
+class SampleError(ValueError):
+    """A sample that cannot be used: the message names the file, what was found and the fix."""
+
+
+def read_rgb(path: str) -> Image.Image:
+    """Read a photograph as RGB; greyscale, palette, alpha and CMYK files are converted.
+
+    Args:
+        path: Image file.
+
+    Returns:
+        Decoded image in mode 'RGB'.
+
+    Raises:
+        SampleError: The file is missing, truncated or no image.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.convert('RGB')
+    except (OSError, ValueError, SyntaxError) as error:
+        raise SampleError(_unreadable(path, error)) from error
+
+
+def read_label_map(path: str) -> np.ndarray:
+    """Read a single-channel label map with its ids unchanged (palette indices included).
+
+    Args:
+        path: PNG file with 8- or 16-bit ids.
+
+    Returns:
+        (h, w) array, uint8 for 8-bit files and int32 for 16-bit files.
+
+    Raises:
+        SampleError: The file is missing, truncated, no image, or has colour channels.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.mode not in LABEL_MODES:
+                raise SampleError(
+                    f'{path}: label map has mode {image.mode} ({len(image.getbands())} channels), '
+                    'expected one channel of 8- or 16-bit ids; save the ids themselves as an L, P '
+                    'or I;16 PNG, not a colour rendering'
+                )
+            labels = np.asarray(image)
+    except SampleError:
+        raise
+    except (OSError, ValueError, SyntaxError) as error:
+        raise SampleError(_unreadable(path, error)) from error
+    return labels.astype(np.uint8 if labels.dtype.itemsize == 1 else np.int32, copy=False)
+
+
+def _unreadable(path: str, error: Exception) -> str:
+    return (
+        f'{path}: cannot be read ({error}); restore or remove the file, or train past unreadable '
+        "samples with train_dataloader.dataset.on_error='skip'"
+    )

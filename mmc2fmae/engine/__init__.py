@@ -1,0 +1,30 @@
+"""What a run needs beside model and data: hooks, checkpoints, the launcher."""
+
+from mmc2fmae.engine.atomic_io import AtomicCheckpointHook, latest_checkpoint
+from mmc2fmae.engine.checkpoints import (
+    CheckpointCoverageHook,
+    CheckpointMismatch,
+    StrictPretrained,
+    load_backbone,
+)
+from mmc2fmae.engine.hooks import (
+    DataProgressHook,
+    PreflightHook,
+    PretrainLogHook,
+    RunRecordHook,
+    SkippedSamplesHook,
+)
+
+__all__ = [
+    'AtomicCheckpointHook',
+    'CheckpointCoverageHook',
+    'CheckpointMismatch',
+    'DataProgressHook',
+    'PreflightHook',
+    'PretrainLogHook',
+    'RunRecordHook',
+    'SkippedSamplesHook',
+    'StrictPretrained',
+    'latest_checkpoint',
+    'load_backbone',
+]

@@ -1,0 +1,148 @@
+"""Hooks of a pre-training run: what workers must know, what the log shows, what was skipped."""
+
+import json
+import resource
+import sys
+from pathlib import Path
+
+import torch
+from mmengine.dataset import default_collate
+from mmengine.dist import all_gather_object, get_world_size
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+from mmc2fmae.datasets.transforms import ProgressiveMasking
+from mmc2fmae.engine.atomic_io import write_atomically
+from mmc2fmae.env import collect
+
+
+@HOOKS.register_module()
+class DataProgressHook(Hook):
+    """Tell the data workers seed, epoch and curriculum progress before each epoch's iterator.
+
+    Progress t runs from 0 in the first epoch to 1 in the last and depends on the epoch alone, so a
+    resumed run continues where it was.
+    """
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Set the progress of the training dataset."""
+        t = runner.epoch / max(runner.max_epochs - 1, 1)
+        runner.train_dataloader.dataset.progress.set(runner.seed, runner.epoch, t)
+
+
+@HOOKS.register_module()
+class PretrainLogHook(Hook):
+    """Log alpha_S, alpha_I, visible tokens per granularity, throughput and (on CPU) memory."""
+
+    priority = 'NORMAL'
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Log the curriculum's coefficients of the epoch."""
+        dataset = runner.train_dataloader.dataset
+        for transform in dataset.pipeline.transforms:
+            if isinstance(transform, ProgressiveMasking):
+                self.alphas = transform.curriculum(dataset.progress.t)
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs=None
+    ) -> None:
+        """Log one iteration."""
+        hub = runner.message_hub
+        for name, value in zip(('alpha_S', 'alpha_I'), self.alphas, strict=True):
+            hub.update_scalar(f'train/{name}', value)
+        for name, mask in data_batch['masks'].items():
+            visible = mask.shape[1] - mask.sum() / len(mask)
+            hub.update_scalar(f'train/visible_{name}', float(visible))
+        batch = len(data_batch['path']) * get_world_size()
+        hub.update_scalar('train/images_per_s', batch / hub.get_scalar('train/time').current())
+        if not torch.cuda.is_available():  # with a GPU mmengine logs its memory
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            per_mib = 2**20 if sys.platform == 'darwin' else 2**10
+            hub.update_scalar('train/memory', peak // per_mib)
+
+
+@HOOKS.register_module()
+class SkippedSamplesHook(Hook):
+    """Name and count the samples that ``on_error='skip'`` passed over; stop when there are many.
+
+    Args:
+        max_share: Largest tolerated share of the dataset.
+    """
+
+    def __init__(self, max_share: float = 0.01) -> None:
+        if not 0 <= max_share <= 1:
+            raise ValueError(f'max_share is {max_share}: expected a share in [0, 1]')
+        self.max_share = max_share
+        self.reasons: set[str] = set()
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs=None
+    ) -> None:
+        """Log samples that were skipped for the first time.
+
+        Raises:
+            RuntimeError: More than ``max_share`` of the dataset is unreadable.
+        """
+        found = {line for text in data_batch['skipped'] for line in text.splitlines()}
+        for reason in sorted(found - self.reasons):
+            runner.logger.warning(f'skipped unreadable sample: {reason}')
+        self.reasons |= found
+        self._check(runner)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Count over all processes."""
+        self.reasons = set().union(*all_gather_object(self.reasons))
+        if self.reasons:
+            runner.logger.warning(f'{len(self.reasons)} unreadable samples skipped so far')
+        self._check(runner)
+
+    def _check(self, runner: Runner) -> None:
+        total = len(runner.train_dataloader.dataset)
+        if len(self.reasons) > self.max_share * total:
+            raise RuntimeError(
+                f'{len(self.reasons)} of {total} samples are unreadable, more than the tolerated '
+                f'share of {self.max_share:g}: repair them (the log names each) or raise max_share '
+                'of SkippedSamplesHook'
+            )
+
+
+@HOOKS.register_module()
+class PreflightHook(Hook):
+    """Before training: try samples and one forward pass, so that a wrong setting shows at once.
+
+    Args:
+        num_samples: Samples to read, evenly spaced over the dataset.
+    """
+
+    def __init__(self, num_samples: int = 32) -> None:
+        self.num_samples = num_samples
+
+    def before_train(self, runner: Runner) -> None:
+        """Run samples through the pipeline and two of them through the model.
+
+        Raises:
+            ValueError: A sample or a setting is wrong; the message names it.
+        """
+        dataset = runner.train_dataloader.dataset
+        samples = dataset.preflight(self.num_samples)
+        model = getattr(runner.model, 'module', runner.model)
+        batch = default_collate(samples[:2])
+        with torch.no_grad(), runner.optim_wrapper.optim_context(runner.model):
+            model(**model.data_preprocessor(batch), mode='loss')
+
+
+@HOOKS.register_module()
+class RunRecordHook(Hook):
+    """Record versions, commit and hardware with the run and in every checkpoint's ``meta``."""
+
+    def before_run(self, runner: Runner) -> None:
+        """Write ``environment.json`` beside the run's log."""
+        self.record = collect()
+        if runner.rank == 0:
+            text = json.dumps(self.record, indent=2)
+            write_atomically(text.encode(), Path(runner.log_dir, 'environment.json'))
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Add the record to the checkpoint."""
+        checkpoint['meta']['environment'] = self.record

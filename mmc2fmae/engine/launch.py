@@ -1,0 +1,197 @@
+"""One entry point for every scope: from command-line options to a runner on whatever is there."""
+
+import argparse
+import os
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.logging import print_log
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from mmc2fmae.engine.atomic_io import latest_checkpoint
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that training and testing share."""
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder of the run (work_dirs/CONFIG_NAME)')
+    parser.add_argument('--data-root', help='folder of the data, in place of the config\'s')
+    parser.add_argument(
+        '--tensorboard', action='store_true', help='also log to TensorBoard, into the work dir'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='config fields to override, such as train_cfg.max_epochs=10',
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by launchers')
+
+
+def add_train_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of training alone."""
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='continue an interrupted run, by default from its newest whole checkpoint',
+    )
+    parser.add_argument(
+        '--init-from', metavar='CHECKPOINT', help='start a new run from these weights'
+    )
+    parser.add_argument(
+        '--amp',
+        nargs='?',
+        const='bfloat16',
+        choices=['bfloat16', 'float16'],
+        help='mixed precision (bfloat16 unless said otherwise)',
+    )
+    parser.add_argument('--compile', action='store_true', help='use torch.compile')
+    parser.add_argument('--seed', type=int, help='random seed, in place of the config\'s')
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate with the batch size that this machine really runs',
+    )
+    parser.add_argument(
+        '--total-batch',
+        type=int,
+        metavar='N',
+        help='reach this total batch size by accumulating gradients, learning rate unchanged',
+    )
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read the config and apply the options that training and testing share.
+
+    Raises:
+        FileNotFoundError: There is no such config or data root.
+    """
+    if not Path(args.config).is_file():
+        raise FileNotFoundError(f'config {args.config} does not exist')
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
+    if args.data_root:
+        if not Path(args.data_root).is_dir():
+            raise FileNotFoundError(f'--data-root {args.data_root} is no folder')
+        for split in ('train', 'val', 'test'):
+            if cfg.get(f'{split}_dataloader'):
+                _set_data_root(cfg[f'{split}_dataloader'].dataset, args.data_root)
+    if args.tensorboard:
+        _add_tensorboard(cfg)
+    _fit_hardware(cfg)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return cfg
+
+
+def apply_train_options(cfg: Config, args: argparse.Namespace) -> None:
+    """Apply the options of training to a config in place.
+
+    Raises:
+        ValueError: Options contradict each other or the config.
+        FileNotFoundError: A named checkpoint does not exist.
+    """
+    if args.resume and args.init_from:
+        raise ValueError(
+            '--resume continues a run, --init-from starts a new one from weights: give one of them'
+        )
+    if args.seed is not None:
+        cfg.randomness = dict(cfg.get('randomness', {}), seed=args.seed)
+    if args.amp and torch.cuda.is_available():
+        cfg.optim_wrapper.update(type='AmpOptimWrapper', dtype=args.amp)
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    elif args.amp:
+        print_log('--amp is ignored: mixed precision needs a GPU, this run is fp32')
+    if args.compile:
+        cfg.model.compile = True
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+            raise ValueError(
+                f'--auto-scale-lr: {args.config} has no auto_scale_lr.base_batch_size; add '
+                'auto_scale_lr = dict(base_batch_size=<batch that the learning rate is for>)'
+            )
+        cfg.auto_scale_lr.enable = True
+    if args.total_batch:
+        _accumulate(cfg, args.total_batch)
+    cfg.load_from, cfg.resume = args.init_from or cfg.get('load_from'), bool(args.resume)
+    if args.resume == 'auto':
+        newest = latest_checkpoint(cfg.work_dir)
+        if newest is None:
+            print_log(f'--resume: no checkpoint in {cfg.work_dir}, starting from the beginning')
+        cfg.load_from, cfg.resume = newest and str(newest), newest is not None
+    elif args.resume:
+        cfg.load_from = args.resume
+    if cfg.load_from and '://' not in cfg.load_from and not Path(cfg.load_from).is_file():
+        raise FileNotFoundError(f'checkpoint {cfg.load_from} does not exist')
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the runner that a config describes; on CPU, processes are joined through gloo."""
+    if cfg.launcher == 'pytorch' and not torch.cuda.is_available():
+        # mmengine's own start-up picks a GPU per rank and cannot do without one.
+        torch.distributed.init_process_group('gloo')
+        wrapper = cfg.get('model_wrapper_cfg') or dict(type='MMDistributedDataParallel')
+        cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
+    runner_type = cfg.get('runner_type')
+    return RUNNERS.build(cfg) if runner_type else Runner.from_cfg(cfg)
+
+
+def _set_data_root(dataset: dict, root: str) -> None:
+    """Set ``data_root`` of a dataset and of datasets wrapped in it."""
+    if 'data_root' in dataset:
+        dataset['data_root'] = root
+    inner = dataset.get('dataset') or dataset.get('datasets') or []
+    for part in [inner] if isinstance(inner, dict) else inner:
+        _set_data_root(part, root)
+
+
+def _add_tensorboard(cfg: Config) -> None:
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError as error:
+        raise ImportError('--tensorboard needs a package: pip install tensorboard') from error
+    visualizer = cfg.setdefault('visualizer', dict(type='Visualizer', vis_backends=[]))
+    backends = [*visualizer.get('vis_backends', []), dict(type='TensorboardVisBackend')]
+    visualizer['vis_backends'] = backends
+
+
+def _fit_hardware(cfg: Config) -> None:
+    """Replace what needs a GPU where there is none, and say so."""
+    if torch.cuda.is_available():
+        return
+    wrapper = cfg.get('optim_wrapper')
+    if wrapper and wrapper.get('type') == 'AmpOptimWrapper':
+        print_log('no GPU: training in fp32 instead of mixed precision')
+        wrapper['type'] = 'OptimWrapper'
+        for key in ('loss_scale', 'dtype', 'use_fsdp'):
+            wrapper.pop(key, None)
+    for split in ('train', 'val', 'test'):
+        if cfg.get(f'{split}_dataloader'):
+            cfg[f'{split}_dataloader'].pin_memory = False
+
+
+def _accumulate(cfg: Config, total: int) -> None:
+    """Set gradient accumulation so that a step sees ``total`` samples."""
+    processes = int(os.environ.get('WORLD_SIZE', os.environ.get('SLURM_NTASKS', 1)))
+    batch = cfg.train_dataloader.batch_size
+    step = processes * batch
+    if total < step or total % step:
+        below = max(total // step, 1) * step
+        raise ValueError(
+            f'--total-batch {total} is no multiple of {processes} processes x {batch} samples: '
+            f'nearest are {below} and {below + step}; or change train_dataloader.batch_size'
+        )
+    cfg.optim_wrapper.accumulative_counts = total // step
+    lr = cfg.optim_wrapper.optimizer.lr
+    print_log(
+        f'{processes} processes x {batch} samples x accumulate {total // step} = {total}, '
+        f'learning rate {lr:g}'
+    )

@@ -1,0 +1,30 @@
+"""Masking as pure functions on NumPy arrays (paper III-D); transforms and hooks are thin shells."""
+
+from mmc2fmae.masking.allocation import apportion, sample_visible_counts
+from mmc2fmae.masking.curriculum import PRESETS, Curriculum, build_curriculum
+from mmc2fmae.masking.strategies import (
+    instance_guided_mask,
+    patch_labels,
+    progressive_mask,
+    random_mask,
+    sample_in_regions,
+    select_objects,
+    semantic_guided_mask,
+    top_k_mask,
+)
+
+__all__ = [
+    'PRESETS',
+    'Curriculum',
+    'apportion',
+    'build_curriculum',
+    'instance_guided_mask',
+    'patch_labels',
+    'progressive_mask',
+    'random_mask',
+    'sample_in_regions',
+    'sample_visible_counts',
+    'select_objects',
+    'semantic_guided_mask',
+    'top_k_mask',
+]

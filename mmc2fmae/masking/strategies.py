@@ -1,0 +1,231 @@
+"""The three masking strategies of the paper and their blend (Eq. 5 to 11), for all granularities.
+
+Masks are boolean, True where a patch is masked. The M rows of a mask belong to the M granularities:
+they share the guidance maps and differ in how many patches each one loses.
+"""
+
+import numpy as np
+
+from mmc2fmae.masking.allocation import apportion
+
+
+def patch_labels(label_map: np.ndarray, cell: int) -> np.ndarray:
+    """Reduce a label map to one label a patch: the most frequent id, the lowest on a tie (D7).
+
+    Args:
+        label_map: (h, w) integer ids.
+        cell: Side of a patch in map pixels (patch size divided by the map's stride).
+
+    Returns:
+        (N,) ids in row-major patch order, with the map's dtype.
+
+    Raises:
+        ValueError: The map's sides are no multiples of ``cell``.
+    """
+    height, width = label_map.shape
+    if height % cell or width % cell:
+        raise ValueError(f'label map of {height} x {width} does not divide into cells of {cell}')
+    rows, columns = height // cell, width // cell
+    flat = label_map.reshape(rows, cell, columns, cell).transpose(0, 2, 1, 3).reshape(-1)
+    present = np.flatnonzero(np.bincount(flat))
+    rank = np.zeros(present[-1] + 1, dtype=np.int64)
+    rank[present] = np.arange(len(present))
+    patch = np.repeat(np.arange(rows * columns) * len(present), cell * cell)
+    counts = np.bincount(patch + rank[flat], minlength=rows * columns * len(present))
+    winners = counts.reshape(rows * columns, len(present)).argmax(axis=1)
+    return present[winners].astype(label_map.dtype)
+
+
+def sample_in_regions(
+    regions: np.ndarray, quotas: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Mask a given number of patches, chosen uniformly, in every region of every granularity.
+
+    Args:
+        regions: (N,) region index of each patch, in [0, R).
+        quotas: (M, R) patches to mask per granularity and region.
+        rng: Random source.
+
+    Returns:
+        (M, N) boolean masks.
+    """
+    # Sorting by region + uniform noise shuffles within regions and keeps the regions together.
+    order = np.argsort(regions + rng.random((len(quotas), len(regions))), axis=1)
+    sizes = np.bincount(regions, minlength=quotas.shape[1])
+    sorted_regions = np.repeat(np.arange(len(sizes)), sizes)
+    rank_in_region = np.arange(len(regions)) - (np.cumsum(sizes) - sizes)[sorted_regions]
+    mask = np.empty(order.shape, dtype=bool)
+    np.put_along_axis(mask, order, rank_in_region < quotas[:, sorted_regions], axis=1)
+    return mask
+
+
+def random_mask(
+    num_masked: np.ndarray, num_patches: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Mask patches uniformly at random (Eq. 9).
+
+    Args:
+        num_masked: (M,) patches to mask per granularity.
+        num_patches: N.
+        rng: Random source.
+
+    Returns:
+        (M, N) boolean masks; row m has ``num_masked[m]`` True.
+    """
+    return sample_in_regions(np.zeros(num_patches, dtype=np.int64), num_masked[:, None], rng)
+
+
+def semantic_guided_mask(
+    labels: np.ndarray,
+    num_masked: np.ndarray,
+    rng: np.random.Generator,
+    class_weights: dict[int, float] | None = None,
+) -> np.ndarray:
+    """Mask every semantic region in proportion to its area (Eq. 5-6, D3).
+
+    Args:
+        labels: (N,) semantic class of each patch.
+        num_masked: (M,) patches to mask per granularity.
+        rng: Random source.
+        class_weights: Weight w_c of a class; classes that are not named weigh 1.
+
+    Returns:
+        (M, N) boolean masks; the floors of Eq. 6 are topped up by largest remainder so that row m
+        has exactly ``num_masked[m]`` True.
+    """
+    sizes = np.bincount(labels)
+    classes = np.flatnonzero(sizes)
+    sizes = sizes[classes]
+    regions = np.searchsorted(classes, labels)
+    weights = sizes
+    if class_weights:
+        weights = sizes * np.array([class_weights.get(int(c), 1.0) for c in classes])
+    return sample_in_regions(regions, apportion(num_masked, weights, sizes, rng), rng)
+
+
+def select_objects(
+    labels: np.ndarray, min_area: int = 1, max_instances: int | None = None
+) -> np.ndarray:
+    """Find the patches of the instances that guide the masking (f_ins, step 2 of Eq. 7; D4).
+
+    Args:
+        labels: (N,) instance id of each patch, 0 for background.
+        min_area: Smallest instance that counts, in patches.
+        max_instances: Keep at most so many instances, the largest first (lower id on a tie).
+
+    Returns:
+        (N,) boolean, True on the selected objects.
+    """
+    areas = np.bincount(labels, minlength=1)
+    areas[0] = 0
+    keep = areas >= max(min_area, 1)
+    if max_instances is not None:
+        keep[np.argsort(-areas, kind='stable')[max_instances:]] = False
+    return keep[labels]
+
+
+def instance_guided_mask(
+    labels: np.ndarray,
+    num_masked: np.ndarray,
+    rng: np.random.Generator,
+    alpha: float = 0.75,
+    min_area: int = 1,
+    max_instances: int | None = None,
+) -> np.ndarray:
+    """Mask objects before background: floor(alpha k) object patches, the rest outside (Eq. 7-8).
+
+    A side with fewer patches than its share hands the surplus to the other; without any object
+    the mask is uniformly random (D4).
+
+    Args:
+        labels: (N,) instance id of each patch, 0 for background.
+        num_masked: (M,) patches to mask per granularity, k.
+        rng: Random source.
+        alpha: Share of the masked patches that falls on objects, in (0.5, 1].
+        min_area: See :func:`select_objects`.
+        max_instances: See :func:`select_objects`.
+
+    Returns:
+        (M, N) boolean masks; row m has ``num_masked[m]`` True.
+    """
+    objects = select_objects(labels, min_area, max_instances)
+    num_objects = np.count_nonzero(objects)
+    num_background = len(labels) - num_objects
+    if num_objects == 0:
+        return random_mask(num_masked, len(labels), rng)
+    # The small term keeps floor() honest where alpha * k is whole but not exact in binary.
+    on_objects = np.floor(alpha * num_masked + 1e-9).astype(np.int64)
+    on_objects = np.clip(on_objects, num_masked - num_background, num_objects)
+    quotas = np.stack([num_masked - on_objects, on_objects], axis=1)
+    return sample_in_regions(objects.astype(np.int64), quotas, rng)
+
+
+def top_k_mask(
+    scores: np.ndarray, num_masked: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Mask the highest scores; equal scores are decided at random, never by position (Eq. 11, D5).
+
+    Args:
+        scores: (M, N) blended scores of Eq. 10.
+        num_masked: (M,) patches to mask per granularity.
+        rng: Random source.
+
+    Returns:
+        (M, N) boolean masks; row m has ``num_masked[m]`` True.
+    """
+    # Whole-number levels + uniform noise sort by score and shuffle within equal scores.
+    _, levels = np.unique(-scores, return_inverse=True)
+    order = np.argsort(levels.reshape(scores.shape) + rng.random(scores.shape), axis=1)
+    mask = np.empty(scores.shape, dtype=bool)
+    np.put_along_axis(mask, order, np.arange(scores.shape[1]) < num_masked[:, None], axis=1)
+    return mask
+
+
+def progressive_mask(
+    num_masked: np.ndarray,
+    num_patches: int,
+    alpha_s: float,
+    alpha_i: float,
+    rng: np.random.Generator,
+    semantic_labels: np.ndarray | None = None,
+    instance_labels: np.ndarray | None = None,
+    class_weights: dict[int, float] | None = None,
+    alpha: float = 0.75,
+    min_area: int = 1,
+    max_instances: int | None = None,
+) -> np.ndarray:
+    """Blend semantic-guided, instance-guided and random masks and keep the top k (Eq. 10-11).
+
+    A strategy whose coefficient is 0 is not drawn; one whose coefficient is 1 is the result.
+
+    Args:
+        num_masked: (M,) patches to mask per granularity.
+        num_patches: N.
+        alpha_s: Coefficient of the semantic-guided mask.
+        alpha_i: Coefficient of the instance-guided mask; the random mask has the remainder.
+        rng: Random source.
+        semantic_labels: (N,) class of each patch; needed where ``alpha_s > 0``.
+        instance_labels: (N,) instance of each patch; needed where ``alpha_i > 0``.
+        class_weights: See :func:`semantic_guided_mask`.
+        alpha: See :func:`instance_guided_mask`.
+        min_area: See :func:`select_objects`.
+        max_instances: See :func:`select_objects`.
+
+    Returns:
+        (M, N) boolean masks; row m has ``num_masked[m]`` True.
+    """
+    blend = []
+    if alpha_s > 0:
+        mask = semantic_guided_mask(semantic_labels, num_masked, rng, class_weights)
+        blend.append((alpha_s, mask))
+    if alpha_i > 0:
+        mask = instance_guided_mask(
+            instance_labels, num_masked, rng, alpha, min_area, max_instances
+        )
+        blend.append((alpha_i, mask))
+    if alpha_s + alpha_i < 1:
+        blend.append((1 - alpha_s - alpha_i, random_mask(num_masked, num_patches, rng)))
+    if len(blend) == 1:
+        return blend[0][1]
+    scores = sum(weight * mask for weight, mask in blend)
+    return top_k_mask(scores, num_masked, rng)

@@ -1,0 +1,17 @@
+"""C2FMAE and its parts, registered in mmpretrain's MODELS."""
+
+from mmc2fmae.models.c2fmae import C2FMAE, MultiGranularPreprocessor
+from mmc2fmae.models.decoders import CascadedDecoder, ParallelDecoder
+from mmc2fmae.models.heads import MultiGranularHead
+from mmc2fmae.models.multi_granular_vit import MultiGranularViT
+from mmc2fmae.models.tokens import TokenLayout
+
+__all__ = [
+    'C2FMAE',
+    'CascadedDecoder',
+    'MultiGranularHead',
+    'MultiGranularPreprocessor',
+    'MultiGranularViT',
+    'ParallelDecoder',
+    'TokenLayout',
+]

@@ -1,0 +1,185 @@
+"""The shared encoder (paper III-B, Eq. 1): a plain ViT whose inputs may be several granularities."""
+
+import torch
+from mmengine.model import BaseModule, ModuleDict
+from mmpretrain.models import VisionTransformer
+from mmpretrain.models.utils import build_2d_sincos_position_embedding
+from mmpretrain.registry import MODELS
+from torch import Tensor, nn
+
+from mmc2fmae.datasets.label_ids import check_num_classes
+from mmc2fmae.models.tokens import TokenLayout, gather_patches
+
+MAE_INIT = [
+    dict(type='Xavier', layer='Linear', distribution='uniform'),
+    dict(type='Constant', layer='LayerNorm', val=1.0, bias=0.0),
+]
+"""Initialisation of all transformer parts, as in MAE (paper IV-A)."""
+
+
+class LabelEmbedding(BaseModule):
+    """Embed patches of a label map: one vector a class, then a linear patch projection (D8).
+
+    Args:
+        num_classes: Classes of the map; ids beyond (255, unknown) share one further vector.
+        cell: Side of a patch in map pixels.
+        class_dims: Width of a class vector.
+        embed_dims: Width of a token.
+    """
+
+    def __init__(self, num_classes: int, cell: int, class_dims: int, embed_dims: int) -> None:
+        super().__init__(init_cfg=dict(type='Xavier', layer='Linear', distribution='uniform'))
+        self.num_classes = num_classes
+        self.classes = nn.Embedding(num_classes + 1, class_dims)
+        self.projection = nn.Linear(cell * cell * class_dims, embed_dims)
+
+    def init_weights(self) -> None:
+        """Initialise the projection by Xavier and the class vectors by a narrow normal."""
+        super().init_weights()
+        nn.init.normal_(self.classes.weight, std=0.02)
+
+    def forward(self, labels: Tensor) -> Tensor:
+        """Embed (K, cell, cell) ids as (K, D) tokens."""
+        ids = labels.flatten(1).long().clamp(max=self.num_classes)
+        return self.projection(self.classes(ids).flatten(1))
+
+
+@MODELS.register_module()
+class MultiGranularViT(VisionTransformer):
+    """A plain ViT that can also encode visible patches of several granularities together.
+
+    Given an image it is mmpretrain's VisionTransformer, with its parameter names: the weights load
+    into an ordinary ViT. Given granularities and a token layout, only visible patches are embedded
+    and encoded (Eq. 1). All granularities share the fixed 2-D sin-cos positions (D12).
+
+    Args:
+        granularities: Label granularities beside rgb, name to ``dict(num_classes, stride,
+            class_dims)``: number of classes, photograph pixels per map pixel (default 4) and
+            width of a class vector (default 64).
+        patch_size: Side of a patch in pixels.
+        norm_eps: Epsilon of all LayerNorms.
+        **kwargs: Passed to :class:`mmpretrain.models.VisionTransformer` (``arch``: 'deit-small',
+            'base', 'large', 'huge' are ViT-S, B, L, H).
+
+    Raises:
+        ValueError: The image is no multiple of the patch, or a patch no multiple of a stride.
+    """
+
+    def __init__(
+        self,
+        granularities: dict | None = None,
+        arch: str | dict = 'base',
+        img_size: int = 224,
+        patch_size: int = 16,
+        norm_eps: float = 1e-6,
+        init_cfg: dict | list | None = None,
+        **kwargs,
+    ) -> None:
+        if img_size % patch_size:
+            raise ValueError(f'image size {img_size} is no multiple of the patch size {patch_size}')
+        super().__init__(
+            arch=arch,
+            img_size=img_size,
+            patch_size=patch_size,
+            norm_cfg=dict(type='LN', eps=norm_eps),
+            init_cfg=MAE_INIT if init_cfg is None else init_cfg,
+            **kwargs,
+        )
+        self.patch_size = patch_size
+        self.pos_embed.requires_grad = False
+        self.cells = {'rgb': patch_size}
+        self.num_classes = {}
+        self.label_embeds = ModuleDict()
+        for name, spec in (granularities or {}).items():
+            stride = spec.get('stride', 4)
+            if patch_size % stride:
+                raise ValueError(
+                    f'granularity {name!r} has stride {stride}, which does not divide the patch '
+                    f'size {patch_size}'
+                )
+            check_num_classes(name, spec['num_classes'])
+            self.cells[name] = patch_size // stride
+            self.num_classes[name] = spec['num_classes']
+            self.label_embeds[name] = LabelEmbedding(
+                spec['num_classes'], self.cells[name], spec.get('class_dims', 64), self.embed_dims
+            )
+
+    @property
+    def granularities(self) -> list[str]:
+        """Names of the granularities in the order of the token sequence, rgb first."""
+        return list(self.cells)
+
+    @property
+    def num_patches(self) -> int:
+        """Patches of one granularity, N."""
+        return self.patch_resolution[0] * self.patch_resolution[1]
+
+    def init_weights(self) -> None:
+        """Initialise as MAE does: Xavier, fixed sin-cos positions, narrow normal class token."""
+        super().init_weights()
+        if isinstance(self.init_cfg, dict) and self.init_cfg['type'].endswith('Pretrained'):
+            return
+        for layer in self.layers:  # mmpretrain draws these biases at random, MAE zeroes them
+            for module in layer.ffn.modules():
+                if isinstance(module, nn.Linear):
+                    nn.init.zeros_(module.bias)
+        projection = self.patch_embed.projection
+        nn.init.xavier_uniform_(projection.weight.view(self.embed_dims, -1))
+        nn.init.zeros_(projection.bias)
+        nn.init.normal_(self.cls_token, std=0.02)
+        positions = build_2d_sincos_position_embedding(
+            self.patch_resolution, self.embed_dims, cls_token=True
+        )
+        self.pos_embed.data.copy_(positions)
+
+    def embed(self, inputs: dict[str, Tensor], layout: TokenLayout) -> Tensor:
+        """Embed the visible patches only.
+
+        Args:
+            inputs: rgb (B, 3, H, W) normalised, label maps (B, h, w) integers.
+            layout: Token layout whose masks follow :attr:`granularities`.
+
+        Returns:
+            (B, V, D) tokens with positions.
+
+        Raises:
+            ValueError: A map does not have the size that the model was built for.
+        """
+        parts = []
+        for name, cell in self.cells.items():
+            expected = tuple(side * cell for side in self.patch_resolution)
+            if inputs[name].shape[-2:] != expected:
+                raise ValueError(
+                    f'{name} maps are {tuple(inputs[name].shape[-2:])}, the model expects '
+                    f'{expected}: set model.backbone.img_size and the crop size (and label_stride) '
+                    'to the same image'
+                )
+            patches = gather_patches(inputs[name], cell, layout.sources[name])
+            if name == 'rgb':
+                projection = self.patch_embed.projection
+                weight = projection.weight.flatten(1)
+                parts.append(
+                    nn.functional.linear(patches.flatten(1), weight, projection.bias)
+                )
+            else:
+                parts.append(self.label_embeds[name](patches))
+        slots = torch.cat([layout.slots[name] for name in self.cells])
+        tokens = torch.cat(parts)
+        tokens = torch.empty_like(tokens).index_copy(0, slots, tokens)
+        positions = self.pos_embed[0, 1:][layout.visible % self.num_patches]
+        return tokens.view(*layout.visible.shape, -1) + positions
+
+    def encode(self, tokens: Tensor) -> Tensor:
+        """Encode visible tokens together with the class token (Eq. 1).
+
+        Args:
+            tokens: (B, V, D) embedded tokens.
+
+        Returns:
+            (B, 1 + V, D) normalised features, class token first.
+        """
+        cls_token = (self.cls_token + self.pos_embed[:, :1]).expand(len(tokens), -1, -1)
+        x = torch.cat([cls_token.to(tokens.dtype), tokens], dim=1)
+        for layer in self.layers:
+            x = layer(x)
+        return self.ln1(x)

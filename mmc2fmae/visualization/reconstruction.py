@@ -1,0 +1,88 @@
+"""Masked inputs and reconstructions of all granularities, as in the paper's Figure 4."""
+
+import colorsys
+
+import numpy as np
+import torch
+from matplotlib.figure import SubFigure
+from torch import Tensor
+
+from mmc2fmae.datasets.label_ids import IGNORE
+
+MASKED = np.array([170, 170, 170], dtype=np.uint8)
+"""Colour of masked patches."""
+
+
+def label_palette() -> np.ndarray:
+    """Return (256, 3) uint8 colours: id 0 dark, neighbours far apart in hue, 255 white."""
+    colours = [(40, 40, 48)]
+    for i in range(1, 256):
+        hue, value = (i * 0.618034) % 1.0, 0.95 - 0.35 * ((i // 5) % 3) / 2
+        colours.append(tuple(round(255 * c) for c in colorsys.hsv_to_rgb(hue, 0.7, value)))
+    palette = np.array(colours, dtype=np.uint8)
+    palette[IGNORE] = 255
+    return palette
+
+
+def to_picture(maps: Tensor, size: int) -> np.ndarray:
+    """Turn rgb (3, H, W) in [0, 255] or ids (h, w) into a (size, size, 3) uint8 picture."""
+    array = maps.cpu().numpy()
+    if array.ndim == 3:
+        picture = array.transpose(1, 2, 0).round().astype(np.uint8)
+    else:
+        picture = label_palette()[np.clip(array, 0, 255)]
+    return picture.repeat(size // picture.shape[0], 0).repeat(size // picture.shape[1], 1)
+
+
+def hide_masked(picture: np.ndarray, mask: Tensor) -> np.ndarray:
+    """Grey out the masked patches of a (S, S, 3) picture; ``mask`` is (N,), True where masked."""
+    side = round(len(mask) ** 0.5)
+    cell = picture.shape[0] // side
+    hidden = mask.cpu().numpy().reshape(side, side).repeat(cell, 0).repeat(cell, 1)
+    return np.where(hidden[..., None], MASKED, picture)
+
+
+@torch.no_grad()
+def draw_reconstructions(
+    figure: SubFigure, model: torch.nn.Module, batch: dict, target_stats: bool = True
+) -> None:
+    """Draw one row a sample: masked input, prediction and original of every granularity.
+
+    Predictions replace masked patches only; visible patches are the input's.
+
+    Args:
+        figure: Where to draw.
+        model: A C2FMAE in eval mode.
+        batch: Collated batch with ``masks``.
+        target_stats: Un-normalise predicted pixels by the target patches' mean and deviation; the
+            title says so. False shows the model's raw normalised prediction around mid-grey.
+    """
+    names = ['rgb', *model.data_preprocessor.num_classes]
+    predicted = model.reconstruct(batch, target_stats)
+    count, size = len(batch['inputs']['rgb']), batch['inputs']['rgb'].shape[-1]
+    axes = figure.subplots(count, 3 * len(names), squeeze=False)
+    for ax in axes.flat:
+        ax.axis('off')
+    for g, name in enumerate(names):
+        for row in range(count):
+            original = to_picture(batch['inputs'][name][row], size)
+            mask = batch['masks'][name][row]
+            visible = hide_masked(original, mask)
+            full = to_picture(predicted[name][row], size)
+            hidden = hide_masked(np.zeros_like(original), mask).any(-1, keepdims=True)
+            filled = np.where(hidden, full, original)
+            for column, picture in enumerate((visible, filled, original)):
+                axes[row, 3 * g + column].imshow(picture, interpolation='nearest')
+        for column, title in enumerate(('visible', 'predicted', 'original')):
+            axes[0, 3 * g + column].set_title(f'{name}\n{title}', fontsize=9)
+    note = (
+        "masked pixels un-normalised with the target patch's mean and deviation"
+        if target_stats
+        else 'raw normalised pixel predictions, no target statistics'
+    )
+    visible = model.neck.num_patches * len(names) - int(
+        sum(mask[0].sum() for mask in batch['masks'].values())
+    )
+    figure.suptitle(
+        f'{visible} of {model.neck.num_patches * len(names)} tokens visible; {note}', fontsize=9
+    )

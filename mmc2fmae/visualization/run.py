@@ -1,0 +1,152 @@
+"""One picture of a pre-training run: reconstructions, losses and the masking curriculum."""
+
+import copy
+import json
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use('Agg')
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.figure import SubFigure
+from mmengine.config import Config
+from mmengine.dataset import default_collate
+from mmpretrain.registry import DATASETS, MODELS
+
+from mmc2fmae.engine.atomic_io import latest_checkpoint
+from mmc2fmae.engine.checkpoints import coverage, read_state_dict, require_full
+from mmc2fmae.visualization.reconstruction import draw_reconstructions
+
+
+def draw_run(
+    work_dir: str | Path,
+    out: str | Path,
+    checkpoint: str | Path | None = None,
+    data_root: str | None = None,
+    data_prefix: dict | None = None,
+    num_samples: int = 6,
+    target_stats: bool = True,
+) -> Path:
+    """Draw a run into one PNG: reconstructions on top, losses and curriculum below.
+
+    Args:
+        work_dir: Folder of the run.
+        out: PNG (or PDF) to write.
+        checkpoint: Weights; by default the run's newest whole checkpoint.
+        data_root: Folder of the data, by default the config's.
+        data_prefix: Folders of the granularities, for example of a validation split.
+        num_samples: Samples to show, evenly spaced over the dataset.
+        target_stats: See :func:`draw_reconstructions`.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        FileNotFoundError: The folder holds no config or no checkpoint.
+        CheckpointMismatch: The checkpoint does not fill model and decoder.
+    """
+    work_dir, out = Path(work_dir), Path(out)
+    configs = sorted(work_dir.glob('*.py'))
+    checkpoint = checkpoint or latest_checkpoint(work_dir)
+    if not configs or checkpoint is None:
+        raise FileNotFoundError(
+            f'{work_dir} holds {len(configs)} configs and checkpoint {checkpoint}: expected the '
+            'work dir of a pre-training run with at least one finished epoch'
+        )
+    cfg = Config.fromfile(configs[0])
+    model = _load_model(cfg, checkpoint)
+    dataset = build_still_dataset(cfg, data_root, data_prefix)
+    batch = default_collate(dataset.preflight(num_samples))
+
+    rows = min(num_samples, len(dataset))
+    figure = plt.figure(figsize=(12, 1.45 * rows + 3.6), layout='constrained')
+    top, bottom = figure.subfigures(2, 1, height_ratios=[1.45 * rows, 3.2])
+    draw_reconstructions(top, model, batch, target_stats)
+    draw_curves(bottom, read_scalars(work_dir))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=130)
+    plt.close(figure)
+    return out
+
+
+def _load_model(cfg: Config, checkpoint: str | Path):
+    weights = read_state_dict(checkpoint)
+    model = MODELS.build(cfg.model | dict(compile=False))
+    require_full(coverage(weights, model), 'model', str(checkpoint))
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def build_still_dataset(cfg: Config, data_root: str | None, data_prefix: dict | None):
+    """Build the training dataset without augmentation: centre crop, no flip, random masks.
+
+    Args:
+        cfg: Config of the run.
+        data_root: Replaces the config's data root.
+        data_prefix: Replaces the config's folders.
+    """
+    spec = copy.deepcopy(cfg.train_dataloader.dataset.to_dict())
+    pipeline = []
+    for step in spec['pipeline']:
+        if step['type'] == 'JointRandomResizedCrop':
+            step = dict(
+                type='JointCenterCrop', size=step['size'], label_stride=step.get('label_stride', 4)
+            )
+        if step['type'] == 'ProgressiveMasking':
+            # Random masks as in Fig. 4; nearly equal budgets, so that every granularity shows.
+            step.update(curriculum='RD', concentration=1e3)
+        if step['type'] != 'JointRandomFlip':
+            pipeline.append(step)
+    spec['pipeline'] = pipeline
+    if data_root:
+        spec['data_root'] = data_root
+    if data_prefix:
+        spec['data_prefix'] = data_prefix
+    return DATASETS.build(spec)
+
+
+def read_scalars(work_dir: Path) -> list[dict]:
+    """Read the logged scalars of all parts of a run (it may have been resumed), in order.
+
+    Where a part was interrupted after its last checkpoint, the repeated steps are taken from the
+    later part.
+    """
+    steps = {}
+    for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        for line in path.read_text().splitlines():
+            record = json.loads(line)
+            if 'loss' in record:
+                steps[record['step']] = record
+    return [steps[step] for step in sorted(steps)]
+
+
+def draw_curves(figure: SubFigure, scalars: list[dict]) -> None:
+    """Draw losses per granularity and the curriculum's coefficients over the epochs.
+
+    Args:
+        figure: Where to draw.
+        scalars: Records of :func:`read_scalars`.
+    """
+    losses, curriculum = figure.subplots(1, 2)
+    names = [key for key in scalars[-1] if key.startswith('loss_')] if scalars else []
+    iterations = np.array([r['iter'] for r in scalars])
+    per_epoch = max(iterations.max() / scalars[-1]['epoch'], 1) if scalars else 1
+    epochs = iterations / per_epoch
+    for name in names:
+        values = [r[name] for r in scalars]
+        losses.plot(epochs, values, marker='.', label=name.removeprefix('loss_'))
+    losses.set(xlabel='epoch', ylabel='loss on masked patches', title='Losses (Eq. 12)')
+    losses.set_ylim(bottom=0)
+    losses.grid(alpha=0.3)
+    alpha_s = np.array([r['alpha_S'] for r in scalars])
+    alpha_i = np.array([r['alpha_I'] for r in scalars])
+    curriculum.plot(epochs, alpha_s, marker='.', label='alpha_S, semantic-guided')
+    curriculum.plot(epochs, alpha_i, marker='.', label='alpha_I, instance-guided')
+    curriculum.plot(epochs, 1 - alpha_s - alpha_i, marker='.', label='1 - alpha_S - alpha_I, random')
+    curriculum.set(
+        xlabel='epoch', ylabel='weight of the mask', title='Masking curriculum (Eq. 10, Fig. 3)'
+    )
+    curriculum.grid(alpha=0.3)
+    for ax in (losses, curriculum):
+        ax.legend(fontsize=8)

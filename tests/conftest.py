@@ -1,0 +1,32 @@
+"""What more than one test file needs."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+# Threads that wait for each other cost the tiny models of the tests far more than they gain, above
+# all on a machine that others use. Set before torch is imported, and inherited by subprocesses.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def python() -> Callable[..., subprocess.CompletedProcess]:
+    """Run Python from the checkout: python('-c', code, path=[folders that are searched first])."""
+
+    def run(*arguments: str, path: tuple = ()) -> subprocess.CompletedProcess:
+        folders = [*map(str, path), str(ROOT)]
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env={**os.environ, 'PYTHONPATH': os.pathsep.join(folders)},
+            capture_output=True,
+            text=True,
+        )
+
+    return run

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Usage: tools/dist_train.sh CONFIG GPUS [options of tools/train.py]
+# Starts one process per GPU (per CPU share without GPUs). Several machines: set NNODES, NODE_RANK,
+# MASTER_ADDR and PORT on each.
+set -euo pipefail
+if [ $# -lt 2 ]; then sed -n '2,4s/^# //p' "$0"; exit 2; fi
+CONFIG=$1 GPUS=$2
+tools=$(dirname "$0")
+exec "${PYTHON:-python}" -m torch.distributed.run \
+    --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" \
+    --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \
+    --nproc_per_node="$GPUS" \
+    "$tools/train.py" "$CONFIG" --launcher pytorch "${@:3}"
