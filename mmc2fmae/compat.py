@@ -134,8 +134,6 @@ def fill_mmcv_operators() -> Gap:
         return Gap(name, 'ok', 'compiled mmcv')
     if 'mmcv._ext' not in sys.modules:
         ext = ModuleType('mmcv._ext', 'Stands in for the compiled operators of mmcv.')
-        # mmengine asks for the loader: None lets it know that mmcv is not compiled.
-        ext.__spec__ = ModuleSpec('mmcv._ext', loader=None)
         ext.nms = _nms
         ext.roi_align_forward = _roi_align_forward
         ext.roi_align_backward = _roi_align_backward

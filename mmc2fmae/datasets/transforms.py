@@ -66,7 +66,7 @@ class LoadMultiGranular(BaseTransform):
 
 
 def crop_labels(
-    labels: np.ndarray, box: tuple[float, float, float, float], size: tuple[int, int]
+    labels: np.ndarray, box: tuple[int, int, int, int], size: tuple[int, int]
 ) -> np.ndarray:
     """Crop and resize a label map by nearest neighbour: no id is ever invented.
 
@@ -105,7 +105,7 @@ class JointCrop(BaseTransform):
         self.size = size
         self.label_stride = label_stride
 
-    def box(self, width: int, height: int, rng: np.random.Generator) -> tuple[float, ...]:
+    def box(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, ...]:
         """Return (left, top, right, bottom) of the crop in a ``width`` x ``height`` image."""
         raise NotImplementedError
 
@@ -114,7 +114,8 @@ class JointCrop(BaseTransform):
         image = results['rgb']
         box = self.box(*image.size, results['rng'])
         side = (self.size, self.size)
-        results['rgb'] = np.array(image.resize(side, Image.Resampling.BICUBIC, box=box))
+        # Crop before resizing, as torchvision does: no pixel outside the box bleeds in.
+        results['rgb'] = np.array(image.crop(box).resize(side, Image.Resampling.BICUBIC))
         label_side = (self.size // self.label_stride,) * 2
         for granularity in results['granularities']:
             if granularity != 'rgb':
@@ -144,7 +145,7 @@ class JointRandomResizedCrop(JointCrop):
         self.scale = tuple(scale)
         self.ratio = tuple(ratio)
 
-    def box(self, width: int, height: int, rng: np.random.Generator) -> tuple[float, ...]:
+    def box(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, ...]:
         """Draw the crop as torchvision's RandomResizedCrop does: ten tries, then the centre."""
         for _ in range(10):
             area = width * height * rng.uniform(*self.scale)
@@ -179,10 +180,10 @@ class JointCenterCrop(JointCrop):
         super().__init__(size, label_stride)
         self.crop_ratio = crop_ratio
 
-    def box(self, width: int, height: int, rng: np.random.Generator) -> tuple[float, ...]:
+    def box(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, ...]:
         """Return the centre square."""
-        side = min(width, height) * self.crop_ratio
-        left, top = (width - side) / 2, (height - side) / 2
+        side = round(min(width, height) * self.crop_ratio)
+        left, top = (width - side) // 2, (height - side) // 2
         return (left, top, left + side, top + side)
 
     def __repr__(self) -> str:

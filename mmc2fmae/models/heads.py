@@ -113,7 +113,9 @@ class MultiGranularHead(BaseModule):
             if name == 'rgb':
                 values, counts = self._pixel_loss(predicted, target.flatten(1))
             else:
-                values, counts = self._label_loss(predicted, target.flatten(1))
+                values, counts = self._label_loss(
+                    predicted.unflatten(1, (-1, self.num_classes[name])), target.flatten(1)
+                )
             mean = mean_per_sample(values, counts, index, features[name].shape[:2])
             losses[f'loss_{name}'] = self.loss_weights[name] * mean
         return losses
@@ -127,12 +129,11 @@ class MultiGranularHead(BaseModule):
         values = (predicted.float() - target).square().sum(dim=1)
         return values, torch.full_like(values, target.shape[1])
 
-    def _label_loss(self, predicted: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def _label_loss(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Sum of cross-entropies of (K, P) label pixels and the number of known ones."""
         target = target.long()
-        logits = predicted.float().view(target.numel(), -1)
         values = F.cross_entropy(
-            logits, target.flatten(), ignore_index=IGNORE, reduction='none'
+            logits.float().flatten(0, 1), target.flatten(), ignore_index=IGNORE, reduction='none'
         ).view_as(target)
         return values.sum(dim=1), (target != IGNORE).sum(dim=1)
 

@@ -1,6 +1,7 @@
 """The shared encoder (paper III-B, Eq. 1): a plain ViT whose inputs may be several granularities."""
 
 import torch
+from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule, ModuleDict
 from mmpretrain.models import VisionTransformer
 from mmpretrain.models.utils import build_2d_sincos_position_embedding
@@ -85,6 +86,9 @@ class MultiGranularViT(VisionTransformer):
             init_cfg=MAE_INIT if init_cfg is None else init_cfg,
             **kwargs,
         )
+        for module in self.modules():  # a NumPy scalar here breaks torch.compile's graph
+            if isinstance(module, DropPath):
+                module.drop_prob = float(module.drop_prob)
         self.patch_size = patch_size
         self.pos_embed.requires_grad = False
         self.cells = {'rgb': patch_size}

@@ -227,7 +227,7 @@ def test_other_scenes_are_replaced_only_when_told(tmp_path):
 def test_damaged_scenes_are_not_reused(tmp_path):
     out = write_scenes(tmp_path / 'out', SPEC, 10, 0, workers=1, progress=False)
     next((out / 'semantic').rglob('*.png')).unlink()
-    with pytest.raises(FileExistsError, match=r'53 files where 54 are expected.*--overwrite'):
+    with pytest.raises(FileExistsError, match=r'53 files, expected 54.*--overwrite'):
         write_scenes(out, SPEC, 10, 0, progress=False)
 
 

@@ -20,7 +20,7 @@ Task = tuple[str, SceneSpec, int, str, int, int]
 
 
 class Progress:
-    """Reports how far a job is: one live line on a terminal, else a line every ten seconds.
+    """Report of how far a job is: one live line on a terminal, else a line every ten seconds.
 
     Args:
         total: Scenes to write.
@@ -59,7 +59,7 @@ def default_workers(scenes: int) -> int:
 def write_all(
     root: str, spec: SceneSpec, seed: int, counts: dict[str, int], workers: int, progress: bool
 ) -> dict[str, list[Written]]:
-    """Write every scene of every split under `root`; returns what was written, in order.
+    """Write every scene of every split under `root`; return what was written, in order.
 
     Raises:
         RuntimeError: A worker process died.

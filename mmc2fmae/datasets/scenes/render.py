@@ -23,7 +23,7 @@ class Scene(NamedTuple):
             `STUFF`; every pixel has a class.
         categories: Index in `THINGS` of instance 1, 2, ...
         label: Class of the image: the index in `THINGS` of its main object.
-        main: Id of the main object in `instance`, nearly always 1.
+        main: Id of the main object in `instance`; 1 unless the settings allow large distractors.
     """
 
     rgb: np.ndarray

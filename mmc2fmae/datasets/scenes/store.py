@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -155,9 +156,9 @@ def _holds(out: Path, asked: dict, overwrite: bool) -> bool:
     differing = [key for key in asked if found.get(key) != asked[key]]
     if not differing:
         have, want = _count_files(out), _FILES_PER_SCENE * sum(asked['counts'].values()) + 4
-        if have == want:
+        if have >= want:  # more may be a file manager's
             return True
-        problem = f'holds the dataset asked for, but {have} files where {want} are expected'
+        problem = f'holds the dataset asked for, but {have} files, expected {want}'
     else:
         problem = 'holds other scenes: ' + '; '.join(
             f'{key} there {_brief(found.get(key), asked[key])}, '
@@ -196,8 +197,9 @@ def _sibling(out: Path, kind: str) -> Path:
 def _sweep(out: Path) -> None:
     """Remove what runs killed more than a day ago left beside `out`."""
     for left in out.parent.glob(f'.{glob.escape(out.name)}.making-*'):
-        if time.time() - left.stat().st_mtime > 86400:
-            shutil.rmtree(left, ignore_errors=True)
+        with suppress(OSError):  # gone already
+            if time.time() - left.stat().st_mtime > 86400:
+                shutil.rmtree(left)
 
 
 def _put(made: Path, out: Path, asked: dict, overwrite: bool) -> None:
@@ -210,6 +212,9 @@ def _put(made: Path, out: Path, asked: dict, overwrite: bool) -> None:
     try:
         made.rename(out)
     except OSError:
+        if old and not out.exists():
+            old.rename(out)  # as it was
+            raise
         if not _holds(out, asked, overwrite=False):
             raise
     if old:

@@ -50,13 +50,13 @@ def noise_bank() -> np.ndarray:
     """A square of smooth noise that tiles, float32 (512, 512), uniform in [0, 1]; do not write."""
     rng = np.random.default_rng(20260311)
     total = np.zeros((_BANK, _BANK), np.float32)
-    for cell, weight in ((4, 1.0), (12, 0.9), (2, 0.35)):
-        cells = -(-_BANK // cell)
+    for cell, weight in ((4, 1.0), (16, 0.9), (2, 0.35)):
+        cells = _BANK // cell
         coarse = rng.random((cells, cells), np.float32)
         coarse = np.pad(coarse, 3, mode='wrap')
         side = (cells + 6) * cell
         fine = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
-        total += weight * fine[3 * cell :, 3 * cell :][:_BANK, :_BANK]
+        total += weight * fine[3 * cell : -3 * cell, 3 * cell : -3 * cell]
     ranks = np.empty(_BANK * _BANK, np.float32)
     ranks[np.argsort(total, axis=None, kind='stable')] = np.linspace(0, 1, _BANK * _BANK)
     bank = ranks.reshape(_BANK, _BANK)
