@@ -14,19 +14,19 @@ def main() -> None:
     parser.add_argument('work_dir', help='folder of the run')
     parser.add_argument('--out', help='picture to write (WORK_DIR/run.png)')
     parser.add_argument('--checkpoint', help='weights (the newest of the run)')
-    parser.add_argument('--data-root', help='folder of the data, in place of the config\'s')
+    parser.add_argument('--data-root', help="folder of the data, in place of the config's")
     parser.add_argument(
         '--data-prefix',
         nargs='+',
         action=DictAction,
         metavar='GRANULARITY=FOLDER',
-        help='folders in place of the config\'s, such as rgb=val semantic=semantic/val',
+        help="folders in place of the config's, such as rgb=val semantic=semantic/val",
     )
     parser.add_argument('--samples', type=int, default=6, help='samples to show')
     parser.add_argument(
         '--no-target-stats',
         action='store_true',
-        help='show normalised pixel predictions as they are, without the target\'s statistics',
+        help="show normalised pixel predictions as they are, without the target's statistics",
     )
     args = parser.parse_args()
     path = draw_run(

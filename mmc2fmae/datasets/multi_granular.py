@@ -49,9 +49,7 @@ class MultiGranularDataset(BaseDataset):
         **kwargs,
     ) -> None:
         if data_prefix is None:
-            data_prefix = dict(
-                rgb='train', instance='instance/train', semantic='semantic/train'
-            )
+            data_prefix = dict(rgb='train', instance='instance/train', semantic='semantic/train')
         if 'rgb' not in data_prefix:
             raise ValueError(f"data_prefix has {list(data_prefix)}: expected a folder for 'rgb'")
         if on_error not in ('raise', 'skip'):

@@ -1,4 +1,4 @@
-"""What the data workers must know of the run: seed, epoch and training progress, in shared memory."""
+"""What the data workers must know of a run, in shared memory: seed, epoch, progress."""
 
 import numpy as np
 import torch

@@ -267,9 +267,7 @@ class CanonicalInstances(BaseTransform):
         return results
 
     def __repr__(self) -> str:
-        return (
-            f'{type(self).__name__}(num_instances={self.num_instances}, rerank={self.rerank})'
-        )
+        return f'{type(self).__name__}(num_instances={self.num_instances}, rerank={self.rerank})'
 
 
 @TRANSFORMS.register_module()

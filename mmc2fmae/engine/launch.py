@@ -17,7 +17,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that training and testing share."""
     parser.add_argument('config', help='config file')
     parser.add_argument('--work-dir', help='folder of the run (work_dirs/CONFIG_NAME)')
-    parser.add_argument('--data-root', help='folder of the data, in place of the config\'s')
+    parser.add_argument('--data-root', help="folder of the data, in place of the config's")
     parser.add_argument(
         '--tensorboard', action='store_true', help='also log to TensorBoard, into the work dir'
     )
@@ -29,7 +29,9 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         help='config fields to override, such as train_cfg.max_epochs=10',
     )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by launchers')
+    parser.add_argument(
+        '--local_rank', '--local-rank', type=int, default=0, help='set by launchers'
+    )
 
 
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +54,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         help='mixed precision (bfloat16 unless said otherwise)',
     )
     parser.add_argument('--compile', action='store_true', help='use torch.compile')
-    parser.add_argument('--seed', type=int, help='random seed, in place of the config\'s')
+    parser.add_argument('--seed', type=int, help="random seed, in place of the config's")
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',

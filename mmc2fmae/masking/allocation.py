@@ -1,4 +1,4 @@
-"""Whole-number shares: how many tokens each granularity keeps and how many patches each region loses."""
+"""Whole-number shares: visible tokens of a granularity, masked patches of a region."""
 
 import numpy as np
 

@@ -59,9 +59,7 @@ def sample_in_regions(
     return mask
 
 
-def random_mask(
-    num_masked: np.ndarray, num_patches: int, rng: np.random.Generator
-) -> np.ndarray:
+def random_mask(num_masked: np.ndarray, num_patches: int, rng: np.random.Generator) -> np.ndarray:
     """Mask patches uniformly at random (Eq. 9).
 
     Args:
@@ -160,9 +158,7 @@ def instance_guided_mask(
     return sample_in_regions(objects.astype(np.int64), quotas, rng)
 
 
-def top_k_mask(
-    scores: np.ndarray, num_masked: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
+def top_k_mask(scores: np.ndarray, num_masked: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Mask the highest scores; equal scores are decided at random, never by position (Eq. 11, D5).
 
     Args:

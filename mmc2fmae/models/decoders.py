@@ -6,31 +6,9 @@ from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLay
 from mmpretrain.models.utils import build_2d_sincos_position_embedding
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
+from mmc2fmae.models.attention import CrossAttention, use_unbound_attention
 from mmc2fmae.models.multi_granular_vit import MAE_INIT
-
-
-class CrossAttention(nn.Module):
-    """Multi-head attention of queries to a context that serves as key and value.
-
-    Args:
-        dims: Width of queries and context.
-        num_heads: Number of heads.
-    """
-
-    def __init__(self, dims: int, num_heads: int) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.q = nn.Linear(dims, dims)
-        self.kv = nn.Linear(dims, 2 * dims)
-        self.proj = nn.Linear(dims, dims)
-
-    def forward(self, query: Tensor, context: Tensor) -> Tensor:
-        """Attend from (B, N, C) queries to a (B, L, C) context; returns (B, N, C)."""
-        q = self.q(query).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
-        k, v = self.kv(context).unflatten(2, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        return self.proj(scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
 
 
 class DecoderStage(BaseModule):
@@ -70,6 +48,7 @@ class DecoderStage(BaseModule):
             TransformerEncoderLayer(dims, num_heads, hidden, norm_cfg=norm_cfg)
             for _ in range(depth)
         )
+        use_unbound_attention(self.blocks)
 
     def forward(self, query: Tensor, context: Tensor) -> Tensor:
         """Refine (B, N, C) queries with a (B, M * N, C) context into F^k, (B, N, C)."""
@@ -82,20 +61,18 @@ class DecoderStage(BaseModule):
         return x
 
 
-def add_to_slice(sequence: Tensor, features: Tensor, start: int) -> Tensor:
-    """Add features to their positions of the sequence, all others unchanged (Eq. 2).
+def add_at(parts: list[Tensor], position: int, features: Tensor) -> Tensor:
+    """Add features to their granularity's part of the sequence, all others unchanged (Eq. 2).
 
     Args:
-        sequence: (B, L, C) full token sequence H.
+        parts: The full token sequence H, split by granularity, (B, N, C) each.
+        position: Which part F^(k-1) belongs to.
         features: (B, N, C) output F^(k-1) of the preceding stage.
-        start: First position i of its granularity.
 
     Returns:
-        (B, L, C): H + scatter(F^(k-1), i, i + N).
+        (B, M * N, C): H + scatter(F^(k-1), i, j).
     """
-    stop = start + features.shape[1]
-    middle = sequence[:, start:stop] + features
-    return torch.cat([sequence[:, :start], middle, sequence[:, stop:]], dim=1)
+    return torch.cat([*parts[:position], parts[position] + features, *parts[position + 1 :]], dim=1)
 
 
 @MODELS.register_module()
@@ -139,7 +116,7 @@ class CascadedDecoder(BaseModule):
         self.order = tuple(order)
         self.dims = dims
         self.num_patches = num_patches
-        self.starts = {name: i * num_patches for i, name in enumerate(granularities)}
+        self.granularities = tuple(granularities)
         self.projection = nn.Linear(in_dims, dims)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, dims))
         self.granularity_embed = nn.Parameter(torch.zeros(len(granularities), 1, dims))
@@ -170,17 +147,26 @@ class CascadedDecoder(BaseModule):
             (B, M * N, C) tokens with position and granularity embeddings.
         """
         tokens = self.projection(encoded)
-        length = len(self.starts) * self.num_patches
+        length = len(self.granularities) * self.num_patches
         index = visible.unsqueeze(2).expand(-1, -1, tokens.shape[2])
         sequence = self.mask_token.to(tokens.dtype).expand(len(tokens), length, -1)
         sequence = sequence.scatter(1, index, tokens)
         return sequence + (self.pos_embed + self.granularity_embed).flatten(0, 1)
 
-    def context(self, sequence: Tensor, previous: str | None, features: Tensor | None) -> Tensor:
-        """Return key and value of the next stage: H plus the preceding stage's output (Eq. 2)."""
-        if previous is None:  # F^0 = 0
+    def context(
+        self, sequence: Tensor, parts: list[Tensor], previous: str | None, features: Tensor | None
+    ) -> Tensor:
+        """Return key and value of the next stage: H plus the preceding stage's output (Eq. 2).
+
+        Args:
+            sequence: (B, M * N, C) full token sequence H.
+            parts: The same, split by granularity.
+            previous: Granularity of the preceding stage, None at the first (F^0 = 0).
+            features: (B, N, C) output of the preceding stage.
+        """
+        if previous is None:
             return sequence
-        return add_to_slice(sequence, features, self.starts[previous])
+        return add_at(parts, self.granularities.index(previous), features)
 
     def forward(self, encoded: Tensor, visible: Tensor) -> dict[str, Tensor]:
         """Decode all granularities.
@@ -193,13 +179,13 @@ class CascadedDecoder(BaseModule):
             F^k of every granularity, (B, N, C) each.
         """
         sequence = self.full_sequence(encoded, visible)
+        parts = sequence.split(self.num_patches, dim=1)
         outputs: dict[str, Tensor] = {}
         previous, features = None, None
         for name in self.order:
-            start = self.starts[name]
-            query = sequence[:, start : start + self.num_patches]
-            features = self.stages[name](query, self.context(sequence, previous, features))
-            outputs[name] = features
+            query = parts[self.granularities.index(name)]
+            context = self.context(sequence, parts, previous, features)
+            features = outputs[name] = self.stages[name](query, context)
             previous = name
         return outputs
 
@@ -208,6 +194,8 @@ class CascadedDecoder(BaseModule):
 class ParallelDecoder(CascadedDecoder):
     """The same stages side by side, none seeing another's output ("Parallel" of Table VId)."""
 
-    def context(self, sequence: Tensor, previous: str | None, features: Tensor | None) -> Tensor:
+    def context(
+        self, sequence: Tensor, parts: list[Tensor], previous: str | None, features: Tensor | None
+    ) -> Tensor:
         """Return key and value of every stage: H itself."""
         return sequence

@@ -1,4 +1,4 @@
-"""The shared encoder (paper III-B, Eq. 1): a plain ViT whose inputs may be several granularities."""
+"""The shared encoder (paper III-B, Eq. 1): a plain ViT that reads several granularities."""
 
 import torch
 from mmcv.cnn.bricks import DropPath
@@ -9,6 +9,7 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from mmc2fmae.datasets.label_ids import check_num_classes
+from mmc2fmae.models.attention import use_unbound_attention
 from mmc2fmae.models.tokens import TokenLayout, gather_patches
 
 MAE_INIT = [
@@ -86,6 +87,7 @@ class MultiGranularViT(VisionTransformer):
             init_cfg=MAE_INIT if init_cfg is None else init_cfg,
             **kwargs,
         )
+        use_unbound_attention(self.layers)
         for module in self.modules():  # a NumPy scalar here breaks torch.compile's graph
             if isinstance(module, DropPath):
                 module.drop_prob = float(module.drop_prob)
@@ -162,9 +164,7 @@ class MultiGranularViT(VisionTransformer):
             if name == 'rgb':
                 projection = self.patch_embed.projection
                 weight = projection.weight.flatten(1)
-                parts.append(
-                    nn.functional.linear(patches.flatten(1), weight, projection.bias)
-                )
+                parts.append(nn.functional.linear(patches.flatten(1), weight, projection.bias))
             else:
                 parts.append(self.label_embeds[name](patches))
         slots = torch.cat([layout.slots[name] for name in self.cells])

@@ -143,7 +143,9 @@ def draw_curves(figure: SubFigure, scalars: list[dict]) -> None:
     alpha_i = np.array([r['alpha_I'] for r in scalars])
     curriculum.plot(epochs, alpha_s, marker='.', label='alpha_S, semantic-guided')
     curriculum.plot(epochs, alpha_i, marker='.', label='alpha_I, instance-guided')
-    curriculum.plot(epochs, 1 - alpha_s - alpha_i, marker='.', label='1 - alpha_S - alpha_I, random')
+    curriculum.plot(
+        epochs, 1 - alpha_s - alpha_i, marker='.', label='1 - alpha_S - alpha_I, random'
+    )
     curriculum.set(
         xlabel='epoch', ylabel='weight of the mask', title='Masking curriculum (Eq. 10, Fig. 3)'
     )

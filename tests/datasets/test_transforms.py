@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from tests.datasets.conftest import write_sample
 from PIL import Image
 
 from mmc2fmae.datasets import SampleError
@@ -14,6 +13,7 @@ from mmc2fmae.datasets.transforms import (
     SemanticFromInstance,
     crop_labels,
 )
+from tests.datasets.conftest import write_sample
 
 
 def results_for(root, name='n0/a', **extra):

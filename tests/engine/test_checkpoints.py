@@ -72,7 +72,9 @@ def test_a_missing_tensor_is_an_error_that_lists_it(checkpoint):
 
 def test_another_architecture_is_an_error_with_both_shapes(checkpoint):
     wider = vit(arch=ARCH | dict(feedforward_channels=96))
-    with pytest.raises(CheckpointMismatch, match=r'\(48, 24\) in the file, \(96, 24\) in the model'):
+    with pytest.raises(
+        CheckpointMismatch, match=r'\(48, 24\) in the file, \(96, 24\) in the model'
+    ):
         load_backbone(wider, checkpoint)
 
 

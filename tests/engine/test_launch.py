@@ -68,7 +68,10 @@ def test_run_records_versions_and_commit(config_file, tmp_path):
 
 def test_only_the_newest_checkpoints_are_kept(config_file, tmp_path):
     run(config_file, '--work-dir', tmp_path / 'run')
-    assert sorted(p.name for p in (tmp_path / 'run').glob('*.pth')) == ['epoch_2.pth', 'epoch_3.pth']
+    assert sorted(p.name for p in (tmp_path / 'run').glob('*.pth')) == [
+        'epoch_2.pth',
+        'epoch_3.pth',
+    ]
 
 
 def test_init_from_starts_anew_from_weights(config_file, tmp_path):
@@ -99,7 +102,12 @@ def test_checkpoint_of_another_model_is_refused(config_file, tmp_path):
 
 def test_accumulation_reaches_the_total_batch(config_file, tmp_path):
     runner = run(
-        config_file, '--work-dir', tmp_path, '--total-batch', 12, '--cfg-options',
+        config_file,
+        '--work-dir',
+        tmp_path,
+        '--total-batch',
+        12,
+        '--cfg-options',
         'train_cfg.max_epochs=1',
     )
     assert runner.optim_wrapper._accumulative_counts == 3
@@ -107,8 +115,13 @@ def test_accumulation_reaches_the_total_batch(config_file, tmp_path):
 
 def test_auto_scaled_learning_rate(config_file, tmp_path):
     runner = run(
-        config_file, '--work-dir', tmp_path, '--auto-scale-lr', '--cfg-options',
-        'train_cfg.max_epochs=1', 'param_scheduler=[]',
+        config_file,
+        '--work-dir',
+        tmp_path,
+        '--auto-scale-lr',
+        '--cfg-options',
+        'train_cfg.max_epochs=1',
+        'param_scheduler=[]',
     )
     assert runner.optim_wrapper.get_lr()['lr'][0] == pytest.approx(1e-3 * 4 / 8)
 
@@ -168,7 +181,7 @@ class TestBadInput:
         assert not list((tmp_path / 'run').glob('*.pth'))
 
     def test_missing_config(self, tmp_path):
-        with pytest.raises(FileNotFoundError, match='config nothing.py does not exist'):
+        with pytest.raises(FileNotFoundError, match=r'config nothing\.py does not exist'):
             run('nothing.py', '--work-dir', tmp_path)
 
     def test_class_out_of_range_names_the_file(self, config_file, tmp_path):
@@ -184,7 +197,11 @@ class TestBadInput:
         with pytest.raises(RuntimeError, match='of 12 samples are unreadable'):
             run(config_file, '--work-dir', tmp_path / 'a', '--cfg-options', skip)
         runner = run(
-            config_file, '--work-dir', tmp_path / 'b', '--cfg-options', skip,
+            config_file,
+            '--work-dir',
+            tmp_path / 'b',
+            '--cfg-options',
+            skip,
             'custom_hooks.3.max_share=0.5',
         )
         (log,) = (tmp_path / 'b').glob('*/*.log')

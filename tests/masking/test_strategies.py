@@ -23,7 +23,7 @@ def random_cases(count=150):
     for seed in range(count):
         blocks = rng.integers(1, 8)
         coarse = rng.integers(0, rng.integers(1, 30), (blocks, blocks))
-        labels = np.kron(coarse, np.ones((14, 14), int))[:: blocks, ::blocks].reshape(-1)
+        labels = np.kron(coarse, np.ones((14, 14), int))[::blocks, ::blocks].reshape(-1)
         yield labels, rng.integers(0, N + 1, 3), np.random.default_rng(seed)
 
 

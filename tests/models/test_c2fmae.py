@@ -1,7 +1,8 @@
 import pytest
 import torch
-from tests.models.conftest import make_batch
 from mmengine.optim import OptimWrapper
+
+from tests.models.conftest import make_batch
 
 SUBSETS = [('rgb',), ('rgb', 'semantic'), ('rgb', 'instance'), ('rgb', 'instance', 'semantic')]
 
@@ -71,7 +72,7 @@ def test_reconstruction_covers_all_granularities(config, build):
     model = build(config).eval()
     maps = model.reconstruct(make_batch())
     assert maps['rgb'].shape == (3, 3, 32, 32)
-    assert 0 <= maps['rgb'].min() and maps['rgb'].max() <= 255
+    assert maps['rgb'].min() >= 0 and maps['rgb'].max() <= 255
     assert maps['semantic'].shape == (3, 16, 16) and maps['semantic'].max() < 9
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from tests.models.conftest import make_batch
 
-from mmc2fmae.models.decoders import CascadedDecoder, add_to_slice
+from mmc2fmae.models.decoders import CascadedDecoder, add_at
+from tests.models.conftest import make_batch
 
 
 def decoder(kind=CascadedDecoder, **options):
@@ -24,17 +24,18 @@ def stage_gradients(model, batch, loss_name):
 
 
 def test_features_are_added_at_their_granularity_only():
-    sequence = torch.zeros(1, 6, 2)
-    added = add_to_slice(sequence, torch.ones(1, 2, 2), start=4)
+    parts = [torch.zeros(1, 2, 2)] * 3
+    added = add_at(parts, 2, torch.ones(1, 2, 2))
     assert added[0, :, 0].tolist() == [0, 0, 0, 0, 1, 1]
 
 
 def test_changing_f1_changes_the_next_context_at_semantic_positions_only():
     neck = decoder()
     sequence = torch.randn(2, 12, 16)
+    parts = sequence.split(4, dim=1)
     f1 = torch.randn(2, 4, 16)
-    before = neck.context(sequence, 'semantic', f1)
-    after = neck.context(sequence, 'semantic', f1 + 1)
+    before = neck.context(sequence, parts, 'semantic', f1)
+    after = neck.context(sequence, parts, 'semantic', f1 + 1)
     changed = (before != after).any(-1).all(0)
     # The sequence is rgb 0-3, instance 4-7, semantic 8-11.
     assert changed.tolist() == [False] * 8 + [True] * 4
@@ -43,7 +44,7 @@ def test_changing_f1_changes_the_next_context_at_semantic_positions_only():
 
 def test_first_stage_sees_the_plain_sequence():
     sequence = torch.randn(2, 12, 16)
-    assert torch.equal(decoder().context(sequence, None, None), sequence)
+    assert decoder().context(sequence, sequence.split(4, dim=1), None, None) is sequence
 
 
 def test_sequence_holds_encoded_tokens_at_visible_positions_and_mask_tokens_elsewhere():

@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
-from tests.models.conftest import make_batch
 
 from mmc2fmae.models.heads import mean_per_sample
+from tests.models.conftest import make_batch
 
 
 def losses(model, batch):

@@ -1,10 +1,10 @@
 import pytest
 import timm
 import torch
-from tests.models.conftest import make_batch
 from mmpretrain.models import VisionTransformer
 
 from mmc2fmae.models import MultiGranularViT, TokenLayout
+from tests.models.conftest import make_batch
 
 
 def rename(key):
@@ -99,7 +99,9 @@ def test_initialisation_is_maes(config, build):
             assert parameter.abs().max() == 0, name
     weight = backbone.layers[0].attn.qkv.weight.detach()
     bound = (6 / (24 + 72)) ** 0.5
-    assert weight.abs().max() <= bound and weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.1)
+    assert weight.abs().max() <= bound and weight.std().item() == pytest.approx(
+        bound / 3**0.5, rel=0.1
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,183 @@
+"""Time the ViT-B training step, alone or alternating with the official MultiMAE code.
+
+The other side is a checkout of EPFL-VILAB/MultiMAE given by --multimae (it is not part of this
+project): three granularities, rgb and two label maps at stride 4, the same visible tokens, the same
+losses on masked patches, AdamW, fp32. Steps alternate A B A B, the ratio is taken pair by pair.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+import types
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.dataset import default_collate
+from mmengine.logging import MMLogger
+
+import mmc2fmae  # noqa: F401  (first: it closes the gaps of the stack)
+from mmc2fmae.env import collect
+
+CONFIG = Path(__file__).parents[2] / 'configs/pretrain/c2fmae_vitb_1600e.py'
+CLASSES = dict(instance=134, semantic=133)
+
+
+def make_batches(batch: int, count: int) -> list[dict]:
+    """Draw random images, label maps and masks; V = 98 of 588 tokens are visible."""
+    generator = torch.Generator().manual_seed(0)
+    batches = []
+    for _ in range(count):
+        shares = torch._sample_dirichlet(torch.ones(batch, 3), generator=generator)
+        samples = []
+        for share in shares:
+            visible = (share * 98).floor().long()
+            visible[0] += 98 - visible.sum()
+            masks = {}
+            for name, v in zip(('rgb', 'instance', 'semantic'), visible.tolist(), strict=True):
+                mask = torch.ones(196, dtype=torch.bool)
+                mask[torch.randperm(196, generator=generator)[:v]] = False
+                masks[name] = mask
+            inputs = dict(
+                rgb=torch.randint(0, 256, (3, 224, 224), generator=generator, dtype=torch.uint8)
+            )
+            for name, classes in CLASSES.items():
+                inputs[name] = torch.randint(
+                    0, classes, (56, 56), generator=generator, dtype=torch.uint8
+                )
+            samples.append(dict(inputs=inputs, masks=masks))
+        batches.append(default_collate(samples))
+    return batches
+
+
+def our_step(compile_model: bool) -> Callable[[dict], None]:
+    """Build the paper's model and return a function that trains on one batch."""
+    from mmpretrain.registry import MODELS
+
+    cfg = Config.fromfile(CONFIG)
+    for name, classes in CLASSES.items():
+        cfg.model.backbone.granularities[name].num_classes = classes
+    cfg.model.compile = compile_model
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    model.train()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-4, betas=(0.9, 0.95), fused=True)
+
+    def step(batch: dict) -> None:
+        loss = sum(model(**model.data_preprocessor(batch), mode='loss').values())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def multimae_step(checkout: Path) -> Callable[[dict], None]:
+    """Build MultiMAE from its checkout and return a function that trains on one batch."""
+    stub = types.ModuleType('torch._six')
+    stub.inf, stub.string_classes = float('inf'), (str,)
+    sys.modules['torch._six'] = stub
+    sys.path.insert(0, str(checkout))
+    from multimae import criterion, input_adapters, multimae, output_adapters
+
+    kinds = dict(rgb=None, **CLASSES)
+    adapters_in, adapters_out, losses = {}, {}, {}
+    for name, classes in kinds.items():
+        if classes is None:
+            adapters_in[name] = input_adapters.PatchedInputAdapter(3, 1, 16)
+            channels, stride = 3, 1
+            losses[name] = criterion.MaskedMSELoss(patch_size=16, stride=1, norm_pix=True)
+        else:
+            adapters_in[name] = input_adapters.SemSegInputAdapter(
+                num_classes=classes, stride_level=4, patch_size_full=16, dim_class_emb=64
+            )
+            channels, stride = classes, 4
+            losses[name] = criterion.MaskedCrossEntropyLoss(patch_size=16, stride=4)
+        adapters_out[name] = output_adapters.SpatialOutputAdapter(
+            num_channels=channels,
+            stride_level=stride,
+            patch_size_full=16,
+            dim_tokens=256,
+            depth=2,
+            num_heads=8,
+            use_task_queries=True,
+            task=name,
+            context_tasks=list(kinds),
+            use_xattn=True,
+        )
+    model = multimae.MultiMAE(
+        input_adapters=adapters_in,
+        output_adapters=adapters_out,
+        num_global_tokens=1,
+        dim_tokens=768,
+        depth=12,
+        num_heads=12,
+        mlp_ratio=4,
+        qkv_bias=True,
+        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
+    )
+    model.train()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-4, betas=(0.9, 0.95))
+    mean = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1)
+    std = torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1)
+
+    def step(batch: dict) -> None:
+        inputs = {name: batch['inputs'][name].long() for name in CLASSES}
+        inputs = dict(rgb=(batch['inputs']['rgb'].float() - mean) / std, **inputs)
+        masks = {name: batch['masks'][name].long() for name in kinds}
+        order = torch.cat(list(masks.values()), dim=1).argsort(dim=1, stable=True)
+        # Masks passed in are taken for one image (all tokens would be encoded for a batch), so ours
+        # replace its random ones, drawing excluded from its time.
+        drawn = (masks, order[:, :98], order.argsort(dim=1))
+        model.generate_random_masks = lambda *args, **kwargs: drawn
+        predictions, used = model(inputs, num_encoded_tokens=98)
+        loss = sum(losses[n](predictions[n].float(), inputs[n], mask=used[n]) for n in kinds)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def main() -> None:
+    """Time the steps and print medians and the ratio."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--multimae', type=Path, help='checkout of EPFL-VILAB/MultiMAE')
+    parser.add_argument('--batch', type=int, default=16)
+    parser.add_argument('--steps', type=int, default=7)
+    parser.add_argument('--compile', action='store_true')
+    args = parser.parse_args()
+    MMLogger.get_instance('benchmark', log_level='WARNING')
+    sides = dict(ours=our_step(args.compile))
+    if args.multimae:
+        sides['multimae'] = multimae_step(args.multimae)
+    batches = make_batches(args.batch, args.steps + 1)
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for i, batch in enumerate(batches):
+        for name, step in sides.items():
+            start = time.perf_counter()
+            step(batch)
+            if i:  # the first step of each warms up
+                times[name].append(time.perf_counter() - start)
+                print(f'step {i} {name}: {times[name][-1]:.2f} s', flush=True)
+    record = collect()
+    print(f'commit {record["commit"]}, torch {record["versions"]["torch"]}, {record["hardware"]}')
+    for name, values in times.items():
+        print(f'{name}: median {statistics.median(values):.2f} s a step of {args.batch} images')
+    if args.multimae:
+        ratios = [a / b for a, b in zip(times['ours'], times['multimae'], strict=True)]
+        print(
+            f'ours / multimae: median {statistics.median(ratios):.3f}, '
+            f'from {min(ratios):.3f} to {max(ratios):.3f}'
+        )
+
+
+if __name__ == '__main__':
+    main()
