@@ -3,6 +3,7 @@
 from mmc2fmae.masking.allocation import apportion, sample_visible_counts
 from mmc2fmae.masking.curriculum import PRESETS, Curriculum, build_curriculum
 from mmc2fmae.masking.strategies import (
+    blend_top_k,
     instance_guided_mask,
     patch_labels,
     progressive_mask,
@@ -10,13 +11,13 @@ from mmc2fmae.masking.strategies import (
     sample_in_regions,
     select_objects,
     semantic_guided_mask,
-    top_k_mask,
 )
 
 __all__ = [
     'PRESETS',
     'Curriculum',
     'apportion',
+    'blend_top_k',
     'build_curriculum',
     'instance_guided_mask',
     'patch_labels',
@@ -26,5 +27,4 @@ __all__ = [
     'sample_visible_counts',
     'select_objects',
     'semantic_guided_mask',
-    'top_k_mask',
 ]

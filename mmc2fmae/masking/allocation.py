@@ -39,12 +39,11 @@ def apportion(
         shares = np.stack([_fill(total, weights, capacities) for total in totals])
     floors = np.floor(shares)
     fractions = np.where(floors < capacities, shares - floors, -1.0)
-    # Rank 0 is the part with the largest remainder; the second key decides between equal ones.
+    # The largest remainder comes first; the random key decides between equal ones.
     order = np.lexsort((rng.random(shares.shape), -fractions))
-    ranks = np.empty_like(order)
-    np.put_along_axis(ranks, order, np.arange(order.shape[1])[None], axis=1)
     left_over = totals - floors.sum(axis=1)
-    return (floors + (ranks < left_over[:, None])).astype(np.int64)
+    floors[np.arange(len(order))[:, None], order] += np.arange(order.shape[1]) < left_over[:, None]
+    return floors.astype(np.int64)
 
 
 def _fill(total: float, weights: np.ndarray, capacities: np.ndarray) -> np.ndarray:

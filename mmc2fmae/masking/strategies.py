@@ -26,14 +26,21 @@ def patch_labels(label_map: np.ndarray, cell: int) -> np.ndarray:
     if height % cell or width % cell:
         raise ValueError(f'label map of {height} x {width} does not divide into cells of {cell}')
     rows, columns = height // cell, width // cell
-    flat = label_map.reshape(rows, cell, columns, cell).transpose(0, 2, 1, 3).reshape(-1)
-    present = np.flatnonzero(np.bincount(flat))
-    rank = np.zeros(present[-1] + 1, dtype=np.int64)
-    rank[present] = np.arange(len(present))
-    patch = np.repeat(np.arange(rows * columns) * len(present), cell * cell)
-    counts = np.bincount(patch + rank[flat], minlength=rows * columns * len(present))
-    winners = counts.reshape(rows * columns, len(present)).argmax(axis=1)
-    return present[winners].astype(label_map.dtype)
+    pixels = label_map.reshape(rows, cell, columns, cell).transpose(0, 2, 1, 3)
+    pixels = pixels.reshape(rows * columns, cell * cell)
+    labels = pixels[:, 0].copy()
+    mixed = np.flatnonzero((pixels != labels[:, None]).any(axis=1))
+    if len(mixed) == 0:
+        return labels
+    # Count ids in mixed patches only, ids numbered densely.
+    pixels = pixels[mixed]
+    present = np.flatnonzero(np.bincount(pixels.reshape(-1)))
+    dense = np.empty(present[-1] + 1, dtype=np.intp)
+    dense[present] = np.arange(len(present))
+    bins = dense[pixels] + (np.arange(len(mixed)) * len(present))[:, None]
+    counts = np.bincount(bins.reshape(-1), minlength=len(mixed) * len(present))
+    labels[mixed] = present[counts.reshape(len(mixed), -1).argmax(axis=1)]
+    return labels
 
 
 def sample_in_regions(
@@ -54,9 +61,7 @@ def sample_in_regions(
     sizes = np.bincount(regions, minlength=quotas.shape[1])
     sorted_regions = np.repeat(np.arange(len(sizes)), sizes)
     rank_in_region = np.arange(len(regions)) - (np.cumsum(sizes) - sizes)[sorted_regions]
-    mask = np.empty(order.shape, dtype=bool)
-    np.put_along_axis(mask, order, rank_in_region < quotas[:, sorted_regions], axis=1)
-    return mask
+    return _first_of(order, rank_in_region < quotas[:, sorted_regions])
 
 
 def random_mask(num_masked: np.ndarray, num_patches: int, rng: np.random.Generator) -> np.ndarray:
@@ -158,22 +163,42 @@ def instance_guided_mask(
     return sample_in_regions(objects.astype(np.int64), quotas, rng)
 
 
-def top_k_mask(scores: np.ndarray, num_masked: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Mask the highest scores; equal scores are decided at random, never by position (Eq. 11, D5).
+def blend_top_k(
+    masks: list[np.ndarray],
+    weights: list[float],
+    num_masked: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Blend binary masks into scores and mask the k highest (Eq. 10-11).
+
+    Equal scores are decided at random, never by position (D5).
 
     Args:
-        scores: (M, N) blended scores of Eq. 10.
-        num_masked: (M,) patches to mask per granularity.
+        masks: (M, N) boolean masks of the strategies.
+        weights: Coefficient of each.
+        num_masked: (M,) patches to mask per granularity, k.
         rng: Random source.
 
     Returns:
         (M, N) boolean masks; row m has ``num_masked[m]`` True.
     """
-    # Whole-number levels + uniform noise sort by score and shuffle within equal scores.
-    _, levels = np.unique(-scores, return_inverse=True)
-    order = np.argsort(levels.reshape(scores.shape) + rng.random(scores.shape), axis=1)
-    mask = np.empty(scores.shape, dtype=bool)
-    np.put_along_axis(mask, order, np.arange(scores.shape[1]) < num_masked[:, None], axis=1)
+    # n binary masks give at most 2^n scores: rank those instead of all positions. Whole-number
+    # ranks + uniform noise then sort by score and shuffle within equal scores.
+    codes = sum(mask.astype(np.uint8) << bit for bit, mask in enumerate(masks))
+    scores = [
+        sum(weight for bit, weight in enumerate(weights) if code >> bit & 1)
+        for code in range(2 ** len(weights))
+    ]
+    levels = sorted(set(scores), reverse=True)
+    ranks = np.array([levels.index(score) for score in scores])
+    order = np.argsort(ranks[codes] + rng.random(codes.shape), axis=1)
+    return _first_of(order, np.arange(codes.shape[1]) < num_masked[:, None])
+
+
+def _first_of(order: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Undo a sort: put (M, N) flags of sorted positions back where they came from."""
+    mask = np.empty(order.shape, dtype=bool)
+    mask[np.arange(len(order))[:, None], order] = chosen
     return mask
 
 
@@ -210,18 +235,16 @@ def progressive_mask(
     Returns:
         (M, N) boolean masks; row m has ``num_masked[m]`` True.
     """
-    blend = []
+    masks, weights = [], []
     if alpha_s > 0:
-        mask = semantic_guided_mask(semantic_labels, num_masked, rng, class_weights)
-        blend.append((alpha_s, mask))
+        masks.append(semantic_guided_mask(semantic_labels, num_masked, rng, class_weights))
+        weights.append(alpha_s)
     if alpha_i > 0:
-        mask = instance_guided_mask(
-            instance_labels, num_masked, rng, alpha, min_area, max_instances
+        masks.append(
+            instance_guided_mask(instance_labels, num_masked, rng, alpha, min_area, max_instances)
         )
-        blend.append((alpha_i, mask))
+        weights.append(alpha_i)
     if alpha_s + alpha_i < 1:
-        blend.append((1 - alpha_s - alpha_i, random_mask(num_masked, num_patches, rng)))
-    if len(blend) == 1:
-        return blend[0][1]
-    scores = sum(weight * mask for weight, mask in blend)
-    return top_k_mask(scores, num_masked, rng)
+        masks.append(random_mask(num_masked, num_patches, rng))
+        weights.append(1 - alpha_s - alpha_i)
+    return masks[0] if len(masks) == 1 else blend_top_k(masks, weights, num_masked, rng)

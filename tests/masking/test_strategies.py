@@ -5,13 +5,13 @@ import pytest
 
 from mmc2fmae.masking import (
     PRESETS,
+    blend_top_k,
     instance_guided_mask,
     patch_labels,
     progressive_mask,
     random_mask,
     select_objects,
     semantic_guided_mask,
-    top_k_mask,
 )
 
 N = 196
@@ -107,17 +107,22 @@ def test_random_mask_counts_and_uniformity():
     assert np.abs(hits[0] - 250).max() < 5 * np.sqrt(1000 * 0.25 * 0.75)
 
 
-def test_top_k_takes_the_highest_scores_first():
-    scores = np.array([[0.1, 0.9, 0.5, 0.7]])
-    mask = top_k_mask(scores, np.array([2]), np.random.default_rng(0))
-    assert mask.tolist() == [[False, True, False, True]]
+def test_blend_takes_the_highest_scores_first():
+    a = np.array([[True, True, False, False]])
+    b = np.array([[True, False, True, False]])
+    # Scores by Eq. 10 with weights 0.6 and 0.4: 1.0, 0.6, 0.4, 0.
+    for k, expected in ((1, [1, 0, 0, 0]), (2, [1, 1, 0, 0]), (3, [1, 1, 1, 0])):
+        mask = blend_top_k([a, b], [0.6, 0.4], np.array([k]), np.random.default_rng(0))
+        assert mask[0].tolist() == expected
 
 
 def test_ties_are_not_broken_by_position():
     rng = np.random.default_rng(11)
+    first, second = np.zeros((2, 1, N), dtype=bool)
+    first[:, : N // 2], second[:, N // 2 :] = True, True
     hits = np.zeros(N)
-    for _ in range(2000):
-        hits += top_k_mask(np.full((1, N), 0.5), np.array([98]), rng)[0]
+    for _ in range(2000):  # all scores are 0.5
+        hits += blend_top_k([first, second], [0.5, 0.5], np.array([98]), rng)[0]
     # Every position is masked in half of the draws; a positional rule would give 0 or 2000.
     assert np.abs(hits - 1000).max() < 5 * np.sqrt(2000 / 4)
 

@@ -12,15 +12,15 @@ from mmc2fmae.datasets import ProgressiveMasking
 
 
 def make_samples(count: int, rng: np.random.Generator) -> list[dict]:
-    """Draw blocky label maps at stride 4 of a 224 x 224 image, 14 x 14 patches."""
+    """Draw label maps at stride 4 of a 224 x 224 image, regions not aligned with patches."""
     samples = []
     for _ in range(count):
-        blocks = np.ones((8, 8), np.uint8)
+        blocks = np.ones((9, 9), np.uint8)
         samples.append(
             dict(
                 rgb=np.broadcast_to(np.uint8(0), (224, 224, 3)),
-                semantic=np.kron(rng.integers(0, 133, (7, 7), dtype=np.uint8), blocks),
-                instance=np.kron(rng.integers(0, 6, (7, 7), dtype=np.uint8), blocks),
+                semantic=np.kron(rng.integers(0, 133, (7, 7), dtype=np.uint8), blocks)[:56, :56],
+                instance=np.kron(rng.integers(0, 6, (7, 7), dtype=np.uint8), blocks)[:56, :56],
                 rng=rng,
             )
         )
