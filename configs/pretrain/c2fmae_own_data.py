@@ -1,7 +1,7 @@
 """C2FMAE on your own images and instance masks (docs/own_data.md): any number, no class folders.
 
 Expects images/NAME.jpg and masks/NAME.png under --data-root; the semantic map is made from the
-masks (object or not). Small enough for a laptop; for a GPU take arch='base' and batch_size=128.
+masks (object or not). The encoder is small enough for a laptop.
 """
 
 _base_ = [
@@ -16,6 +16,7 @@ model = dict(
         arch='deit-tiny',
         granularities=dict(semantic=dict(num_classes=2)),
     ),
+    neck=dict(dims=128, num_heads=4),
 )
 train_dataloader = dict(
     batch_size=32,

@@ -1,0 +1,56 @@
+"""Generate scenes, pre-train the mini model on them and draw what it learned (`make demo`)."""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def main() -> None:
+    """Run the three steps with the ordinary tools and print where the results are."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/demo'))
+    parser.add_argument('--data-root', type=Path, default=Path('data/demo_scenes'))
+    args = parser.parse_args()
+    start = time.time()
+    run('make_scenes.py', args.data_root, '--train', 2000, '--val', 100)
+    config = ROOT / 'configs/mini/demo.py'
+    options = ('--work-dir', args.work_dir, '--data-root', args.data_root, '--resume')
+    run('train.py', config, *options)
+    picture = args.work_dir / 'demo.png'
+    prefix = ('rgb=val', 'instance=instance/val', 'semantic=semantic/val')
+    options = ('--out', picture, '--data-root', args.data_root, '--data-prefix', *prefix)
+    run('visualize_run.py', args.work_dir, *options)
+    print(f'\nC2FMAE demo finished in {time.time() - start:.0f} s')
+    print_losses(args.work_dir)
+    print(f'picture:    {picture.resolve()}')
+    print(f'checkpoint: {(args.work_dir / "epoch_7.pth").resolve()}')
+
+
+def run(tool: str, *options: object) -> None:
+    """Run a tool as a user would; its output goes to the terminal, a failure ends the demo."""
+    command = [sys.executable, str(ROOT / 'tools' / tool), *map(str, options)]
+    print(f'\n$ python tools/{tool} {" ".join(map(str, options))}', flush=True)
+    code = subprocess.run(command).returncode
+    if code:
+        raise SystemExit(code)
+
+
+def print_losses(work_dir: Path) -> None:
+    """Print the first and the last logged losses of the run."""
+    lines = [
+        json.loads(line)
+        for path in sorted(work_dir.glob('*/vis_data/scalars.json'))
+        for line in path.read_text().splitlines()
+    ]
+    records = [line for line in lines if 'loss' in line]
+    for name in ('loss_semantic', 'loss_instance', 'loss_rgb'):
+        print(f'{name + ":":16}{records[0][name]:.3f} -> {records[-1][name]:.3f}')
+
+
+if __name__ == '__main__':
+    main()
