@@ -9,7 +9,6 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     param_scheduler=dict(type='ParamSchedulerHook'),
     logger=dict(type='LoggerHook', interval=50),
-    # One checkpoint an epoch to resume from, and every 100th for good.
     checkpoint=dict(type='AtomicCheckpointHook', interval=1, max_keep_ckpts=2),
 )
 custom_hooks = [
@@ -18,6 +17,8 @@ custom_hooks = [
     dict(type='PretrainLogHook'),
     dict(type='SkippedSamplesHook', max_share=0.01),
     dict(type='CheckpointCoverageHook'),
+    dict(type='SameScheduleHook'),
+    dict(type='NonFiniteGuardHook'),
     dict(type='RunRecordHook'),
 ]
 

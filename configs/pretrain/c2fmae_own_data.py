@@ -19,7 +19,7 @@ model = dict(
     neck=dict(dims=128, num_heads=4),
 )
 train_dataloader = dict(
-    batch_size=32,
+    batch_size=8,  # few images: many steps matter more than large ones
     num_workers=2,
     dataset=dict(
         data_root='data/own',
@@ -41,5 +41,6 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', begin=3, end=30, T_max=27, convert_to_iter_based=True),
 ]
 train_cfg = dict(max_epochs=30)
-auto_scale_lr = dict(base_batch_size=32)
-default_hooks = dict(logger=dict(interval=5))
+auto_scale_lr = dict(base_batch_size=8)
+default_hooks = dict(logger=dict(interval=10))
+log_processor = dict(window_size=20)

@@ -7,6 +7,7 @@ from mmc2fmae.engine.checkpoints import (
     StrictPretrained,
     load_backbone,
 )
+from mmc2fmae.engine.guards import NonFiniteGuardHook, SameScheduleHook
 from mmc2fmae.engine.hooks import (
     DataProgressHook,
     PreflightHook,
@@ -20,9 +21,11 @@ __all__ = [
     'CheckpointCoverageHook',
     'CheckpointMismatch',
     'DataProgressHook',
+    'NonFiniteGuardHook',
     'PreflightHook',
     'PretrainLogHook',
     'RunRecordHook',
+    'SameScheduleHook',
     'SkippedSamplesHook',
     'StrictPretrained',
     'latest_checkpoint',

@@ -127,6 +127,7 @@ class PreflightHook(Hook):
         dataset = runner.train_dataloader.dataset
         samples = dataset.preflight(self.num_samples)
         model = getattr(runner.model, 'module', runner.model)
+        model.eval()  # nothing random; the loop switches to training
         batch = default_collate(samples[:2])
         with torch.no_grad(), runner.optim_wrapper.optim_context(runner.model):
             model(**model.data_preprocessor(batch), mode='loss')

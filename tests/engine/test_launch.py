@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from uuid import uuid4
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ def run(config, *options):
     args = parser.parse_args([str(config), *map(str, options)])
     cfg = launch.load_config(args)
     launch.apply_train_options(cfg, args)
+    cfg.experiment_name = uuid4().hex  # mmengine names runs by the second, tests are faster
     runner = launch.build_runner(cfg)
     runner.train()
     return runner

@@ -1,0 +1,109 @@
+"""Guards of long runs: no NaN in weights or checkpoints, no resuming under another schedule."""
+
+import torch
+from mmengine.dist import get_world_size
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+
+@HOOKS.register_module()
+class NonFiniteGuardHook(Hook):
+    """Stop a run whose loss stays NaN or infinite, and never save non-finite weights.
+
+    A single overflow is normal in mixed precision: the loss scaler skips that step. The count stays
+    on the device and is read every ``interval`` iterations, so it costs no synchronisation.
+
+    Args:
+        patience: Non-finite losses in a row that end the run.
+        interval: Iterations between two looks at the count.
+    """
+
+    def __init__(self, patience: int = 10, interval: int = 10) -> None:
+        self.patience = patience
+        self.interval = interval
+        self.streak = torch.zeros(())
+        self.first: dict[str, torch.Tensor] = {}
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs=None
+    ) -> None:
+        """Count non-finite losses in a row.
+
+        Raises:
+            FloatingPointError: There were ``patience`` of them or more.
+        """
+        parts = {name: value.detach() for name, value in outputs.items()}
+        loss = parts.pop('loss')
+        self.streak = (self.streak.to(loss.device) + 1) * ~torch.isfinite(loss)
+        for name, value in parts.items():  # what the streak began with tells where it came from
+            before = self.first.get(name, value)
+            self.first[name] = torch.where(self.streak <= 1, value, before)
+        if not self.every_n_train_iters(runner, self.interval) or self.streak < self.patience:
+            return
+        raise FloatingPointError(
+            f'the loss is not finite for {int(self.streak)} iterations, now at iteration '
+            f'{runner.iter + 1} of epoch {runner.epoch + 1}; the first of them had '
+            f'{ {name: value.item() for name, value in self.first.items()} }; learning rate '
+            f'{runner.optim_wrapper.get_lr()["lr"][0]:g}; last batch starts with '
+            f'{data_batch["path"][:3]}; resume from the last checkpoint '
+            f'({runner.message_hub.runtime_info.get("last_ckpt")}) with a lower learning rate or '
+            'without --amp'
+        )
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Refuse to save weights that are not finite.
+
+        Raises:
+            FloatingPointError: A tensor holds NaN or infinity; it is named.
+        """
+        for name, value in checkpoint['state_dict'].items():
+            if value.is_floating_point() and not torch.isfinite(value).all():
+                raise FloatingPointError(
+                    f'{name} is not finite after {runner.iter} iterations: no checkpoint is '
+                    f'written, the last good one is '
+                    f'{runner.message_hub.runtime_info.get("last_ckpt")}'
+                )
+
+
+@HOOKS.register_module()
+class SameScheduleHook(Hook):
+    """Refuse to resume a run under another schedule, batch, optimizer or seed."""
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Store the schedule with the checkpoint."""
+        checkpoint['meta']['schedule'] = self.schedule(runner)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Compare the schedule of a checkpoint to resume from with the run's.
+
+        Raises:
+            ValueError: They differ; the fields are listed.
+        """
+        before = checkpoint.get('meta', {}).get('schedule')
+        if not runner._resume or before is None:
+            return
+        now = self.schedule(runner)
+        changed = [
+            f'{key}: {before.get(key)} -> {now[key]}' for key in now if before.get(key) != now[key]
+        ]
+        if changed:
+            lines = '\n  '.join(changed)
+            raise ValueError(
+                f'--resume would continue {runner._load_from} under another schedule:\n  {lines}\n'
+                'resume with the settings it was started with, or start a new run from its weights '
+                'with --init-from'
+            )
+
+    @staticmethod
+    def schedule(runner: Runner) -> dict[str, str]:
+        """Return what makes the course of a run, as text."""
+        cfg = runner.cfg
+        accumulate = cfg.optim_wrapper.get('accumulative_counts', 1)
+        return dict(
+            max_epochs=str(cfg.train_cfg.get('max_epochs')),
+            total_batch=str(cfg.train_dataloader.batch_size * get_world_size() * accumulate),
+            optimizer=str(cfg.optim_wrapper.optimizer.to_dict()),
+            param_scheduler=str([dict(part) for part in cfg.get('param_scheduler') or []]),
+            seed=str(runner.seed),
+        )
