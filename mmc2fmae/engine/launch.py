@@ -142,8 +142,10 @@ def build_runner(cfg: Config) -> Runner:
         torch.distributed.init_process_group('gloo')
         wrapper = cfg.get('model_wrapper_cfg') or dict(type='MMDistributedDataParallel')
         cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
-    runner_type = cfg.get('runner_type')
-    return RUNNERS.build(cfg) if runner_type else Runner.from_cfg(cfg)
+    runner = RUNNERS.build(cfg) if cfg.get('runner_type') else Runner.from_cfg(cfg)
+    # mmengine writes a line per parameter that does not decay: hundreds, before the first step.
+    runner.logger.addFilter(lambda record: not record.getMessage().startswith('paramwise_options'))
+    return runner
 
 
 def _set_data_root(dataset: dict, root: str) -> None:

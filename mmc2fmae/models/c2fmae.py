@@ -1,6 +1,7 @@
 """C2FMAE as an mmpretrain self-supervised algorithm (arXiv 2603.09955)."""
 
 import torch
+from mmengine.dist import all_reduce, get_world_size
 from mmengine.model import BaseDataPreprocessor
 from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 from mmpretrain.registry import MODELS
@@ -138,6 +139,15 @@ class C2FMAE(BaseSelfSupervisor):
         tokens = self.backbone.embed(inputs, data_samples)
         features = self.autoencode(tokens, data_samples.visible)
         return self.head.loss(features, inputs, data_samples)
+
+    def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Sum the losses (Eq. 12); what is logged is the mean over all processes."""
+        total, log = super().parse_losses(losses)
+        if get_world_size() > 1:
+            values = torch.stack([value.detach().float() for value in log.values()])
+            all_reduce(values, op='mean')
+            log = dict(zip(log, values.unbind(), strict=True))
+        return total, log
 
     def extract_feat(self, inputs: dict[str, Tensor] | Tensor) -> tuple:
         """Return the plain ViT's features of the unmasked photograph."""
