@@ -19,7 +19,7 @@ model = dict(
     head=dict(type='MultiGranularHead'),
 )
 train_dataloader = dict(
-    batch_size=64,
+    batch_size=16,
     num_workers=2,
     persistent_workers=True,
     drop_last=True,
@@ -49,6 +49,6 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', begin=1, end=8, T_max=7, convert_to_iter_based=True),
 ]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=8)
-auto_scale_lr = dict(base_batch_size=64)
-default_hooks = dict(logger=dict(interval=10))
-log_processor = dict(window_size=10)
+auto_scale_lr = dict(base_batch_size=16)
+default_hooks = dict(logger=dict(interval=25))
+log_processor = dict(window_size=25)

@@ -36,9 +36,13 @@ class LabelEmbedding(BaseModule):
         self.projection = nn.Linear(cell * cell * class_dims, embed_dims)
 
     def init_weights(self) -> None:
-        """Initialise the projection by Xavier and the class vectors by a narrow normal."""
+        """Initialise the projection by Xavier and the class vectors by a standard normal.
+
+        Patches of labels then enter at the scale of normalised pixels; with MultiMAE's deviation of
+        0.02 the positions drown them for many epochs (docs/paper_notes.md, E6).
+        """
         super().init_weights()
-        nn.init.normal_(self.classes.weight, std=0.02)
+        nn.init.normal_(self.classes.weight)
 
     def forward(self, labels: Tensor) -> Tensor:
         """Embed (K, cell, cell) ids as (K, D) tokens."""
