@@ -128,6 +128,12 @@ def test_auto_scaled_learning_rate(config_file, tmp_path):
     assert runner.optim_wrapper.get_lr()['lr'][0] == pytest.approx(1e-3 * 4 / 8)
 
 
+def test_tensorboard_by_one_option(config_file, tmp_path):
+    pytest.importorskip('tensorboard')
+    run(config_file, '--work-dir', tmp_path / 'run', '--tensorboard')
+    assert list((tmp_path / 'run').glob('*/vis_data/events.out.tfevents*'))
+
+
 def test_picture_of_a_run(config_file, tmp_path):
     run(config_file, '--work-dir', tmp_path / 'run')
     path = draw_run(tmp_path / 'run', tmp_path / 'run.png', num_samples=2)
