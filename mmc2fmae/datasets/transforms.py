@@ -330,9 +330,16 @@ class ProgressiveMasking(BaseTransform):
         """Add ``masks``: a dict of (N,) boolean arrays per granularity, True where masked.
 
         Raises:
-            ValueError: The image is no multiple of the patch, or has fewer than ``num_visible``
-                tokens.
+            ValueError: The image is no multiple of the patch, has fewer than ``num_visible``
+                tokens, or lacks a granularity.
         """
+        unknown = [g for g in self.granularities if g not in results['granularities']]
+        if unknown:
+            raise ValueError(
+                f'masking names granularities {unknown}, the sample has '
+                f'{results["granularities"]}: correct granularities of ProgressiveMasking or '
+                'data_prefix of the dataset'
+            )
         rng = results['rng']
         num_patches = self._num_patches(*results['rgb'].shape[:2])
         alpha_s, alpha_i = self.curriculum(results['progress'])

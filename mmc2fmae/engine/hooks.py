@@ -84,20 +84,18 @@ class SkippedSamplesHook(Hook):
         Raises:
             RuntimeError: More than ``max_share`` of the dataset is unreadable.
         """
-        found = {line for text in data_batch['skipped'] for line in text.splitlines()}
+        self._note(runner, {line for text in data_batch['skipped'] for line in text.splitlines()})
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Bring together what all processes skipped."""
+        self._note(runner, set().union(*all_gather_object(self.reasons)))
+        if self.reasons:
+            runner.logger.warning(f'{len(self.reasons)} unreadable samples skipped so far')
+
+    def _note(self, runner: Runner, found: set[str]) -> None:
         for reason in sorted(found - self.reasons):
             runner.logger.warning(f'skipped unreadable sample: {reason}')
         self.reasons |= found
-        self._check(runner)
-
-    def after_train_epoch(self, runner: Runner) -> None:
-        """Count over all processes."""
-        self.reasons = set().union(*all_gather_object(self.reasons))
-        if self.reasons:
-            runner.logger.warning(f'{len(self.reasons)} unreadable samples skipped so far')
-        self._check(runner)
-
-    def _check(self, runner: Runner) -> None:
         total = len(runner.train_dataloader.dataset)
         if len(self.reasons) > self.max_share * total:
             raise RuntimeError(

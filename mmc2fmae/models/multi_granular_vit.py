@@ -63,7 +63,6 @@ class MultiGranularViT(VisionTransformer):
             class_dims)``: number of classes, photograph pixels per map pixel (default 4) and
             width of a class vector (default 64).
         patch_size: Side of a patch in pixels.
-        norm_eps: Epsilon of all LayerNorms.
         **kwargs: Passed to :class:`mmpretrain.models.VisionTransformer` (``arch``: 'deit-small',
             'base', 'large', 'huge' are ViT-S, B, L, H).
 
@@ -77,7 +76,6 @@ class MultiGranularViT(VisionTransformer):
         arch: str | dict = 'base',
         img_size: int = 224,
         patch_size: int = 16,
-        norm_eps: float = 1e-6,
         init_cfg: dict | list | None = None,
         **kwargs,
     ) -> None:
@@ -87,7 +85,6 @@ class MultiGranularViT(VisionTransformer):
             arch=arch,
             img_size=img_size,
             patch_size=patch_size,
-            norm_cfg=dict(type='LN', eps=norm_eps),
             init_cfg=MAE_INIT if init_cfg is None else init_cfg,
             **kwargs,
         )

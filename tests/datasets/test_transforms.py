@@ -202,6 +202,7 @@ class TestMasking:
             rgb=np.zeros((size, size, 3), np.uint8),
             instance=maps,
             semantic=maps,
+            granularities=['rgb', 'instance', 'semantic'],
             rng=np.random.default_rng(0),
             progress=0.25,
         )
@@ -216,6 +217,10 @@ class TestMasking:
     def test_subset_of_granularities(self):
         masks = self.packed(num_visible=8, granularities=('rgb', 'semantic'), curriculum='SG')
         assert list(masks) == ['rgb', 'semantic']
+
+    def test_unknown_granularity_is_named(self):
+        with pytest.raises(ValueError, match=r"names granularities \['depth'\], the sample has"):
+            self.packed(num_visible=8, granularities=('rgb', 'depth'), curriculum='RD')
 
     def test_more_visible_tokens_than_tokens_are_refused(self):
         with pytest.raises(ValueError, match=r'num_visible is 49: expected 1 to 48 \(3 gran'):

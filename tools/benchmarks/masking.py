@@ -21,6 +21,7 @@ def make_samples(count: int, rng: np.random.Generator) -> list[dict]:
                 rgb=np.broadcast_to(np.uint8(0), (224, 224, 3)),
                 semantic=np.kron(rng.integers(0, 133, (7, 7), dtype=np.uint8), blocks)[:56, :56],
                 instance=np.kron(rng.integers(0, 6, (7, 7), dtype=np.uint8), blocks)[:56, :56],
+                granularities=['rgb', 'instance', 'semantic'],
                 rng=rng,
             )
         )
