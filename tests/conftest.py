@@ -30,3 +30,11 @@ def python() -> Callable[..., subprocess.CompletedProcess]:
         )
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def no_scope_left():
+    """Take back the default scope that a Runner leaves behind: it would change later look-ups."""
+    yield
+    if 'mmengine.registry' in sys.modules:
+        sys.modules['mmengine.registry'].DefaultScope._instance_dict.clear()

@@ -20,6 +20,7 @@ def main() -> None:
         )
     cfg.load_from = args.checkpoint
     launch.build_runner(cfg).test()
+    launch.leave_processes()
 
 
 if __name__ == '__main__':

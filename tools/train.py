@@ -15,6 +15,7 @@ def main() -> None:
     cfg = launch.load_config(args)
     launch.apply_train_options(cfg, args)
     launch.build_runner(cfg).train()
+    launch.leave_processes()
 
 
 if __name__ == '__main__':

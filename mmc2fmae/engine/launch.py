@@ -148,6 +148,13 @@ def build_runner(cfg: Config) -> Runner:
     return runner
 
 
+def leave_processes() -> None:
+    """Part from the other processes of a finished run; gloo's threads abort one that just exits."""
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+
 def _set_data_root(dataset: dict, root: str) -> None:
     """Set ``data_root`` of a dataset and of datasets wrapped in it."""
     if 'data_root' in dataset:
