@@ -150,6 +150,6 @@ def draw_curves(figure: SubFigure, scalars: list[dict]) -> None:
         xlabel='epoch', ylabel='weight of the mask', title='Masking curriculum (Eq. 10, Fig. 3)'
     )
     curriculum.grid(alpha=0.3)
-    curriculum.legend(fontsize=8)
+    curriculum.legend(fontsize=8, loc='center right')
     if names:
         losses.legend(fontsize=8)
