@@ -1,0 +1,23 @@
+"""Transforms of the multi-granular pipeline: load, crop, flip, label bookkeeping, mask, pack."""
+
+from mmc2fmae.datasets.transforms.geometry import (
+    JointCenterCrop,
+    JointRandomFlip,
+    JointRandomResizedCrop,
+    crop_labels,
+)
+from mmc2fmae.datasets.transforms.labels import CanonicalInstances, SemanticFromInstance
+from mmc2fmae.datasets.transforms.loading import LoadMultiGranular, PackMultiGranular
+from mmc2fmae.datasets.transforms.masking import ProgressiveMasking
+
+__all__ = [
+    'CanonicalInstances',
+    'JointCenterCrop',
+    'JointRandomFlip',
+    'JointRandomResizedCrop',
+    'LoadMultiGranular',
+    'PackMultiGranular',
+    'ProgressiveMasking',
+    'SemanticFromInstance',
+    'crop_labels',
+]

@@ -1,0 +1,156 @@
+"""One crop and one flip for all granularities; labels by nearest neighbour."""
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmpretrain.registry import TRANSFORMS
+from PIL import Image
+
+
+def crop_labels(
+    labels: np.ndarray, box: tuple[int, int, int, int], size: tuple[int, int]
+) -> np.ndarray:
+    """Crop and resize a label map by nearest neighbour: no id is ever invented.
+
+    Args:
+        labels: (H, W) ids of any integer type.
+        box: (left, top, right, bottom) in pixels.
+        size: (height, width) of the result.
+
+    Returns:
+        (height, width) ids, each taken at the centre of its cell.
+    """
+    left, top, right, bottom = box
+    rows = top + (np.arange(size[0]) + 0.5) * ((bottom - top) / size[0])
+    columns = left + (np.arange(size[1]) + 0.5) * ((right - left) / size[1])
+    return labels[rows.astype(np.int64)[:, None], columns.astype(np.int64)]
+
+
+class JointCrop(BaseTransform):
+    """Base of the crops: cut one box out of all granularities and resize it.
+
+    The photograph is resized by Pillow's antialiased bicubic filter, the maps by nearest neighbour
+    straight to their stride.
+
+    Args:
+        size: Side of the square result in pixels.
+        label_stride: Pixels of the photograph per pixel of the label maps, 4 in the paper's setup
+            (D8).
+
+    Raises:
+        ValueError: ``size`` is no multiple of ``label_stride``.
+    """
+
+    def __init__(self, size: int, label_stride: int = 4) -> None:
+        if size % label_stride:
+            raise ValueError(f'crop size {size} is no multiple of label_stride {label_stride}')
+        self.size = size
+        self.label_stride = label_stride
+
+    def box(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, ...]:
+        """Return (left, top, right, bottom) of the crop in a ``width`` x ``height`` image."""
+        raise NotImplementedError
+
+    def transform(self, results: dict) -> dict:
+        """Replace ``rgb`` by (size, size, 3) uint8 and each map by its crop at the stride."""
+        image = results['rgb']
+        box = self.box(*image.size, results['rng'])
+        side = (self.size, self.size)
+        # Crop before resizing, as torchvision does: no pixel outside the box bleeds in.
+        results['rgb'] = np.array(image.crop(box).resize(side, Image.Resampling.BICUBIC))
+        label_side = (self.size // self.label_stride,) * 2
+        for granularity in results['granularities']:
+            if granularity != 'rgb':
+                results[granularity] = crop_labels(results[granularity], box, label_side)
+        return results
+
+
+@TRANSFORMS.register_module()
+class JointRandomResizedCrop(JointCrop):
+    """Crop a random area and aspect ratio, the same for all granularities, and resize it.
+
+    Args:
+        size: Side of the square result in pixels.
+        label_stride: Pixels of the photograph per pixel of the label maps.
+        scale: Smallest and largest area of the crop relative to the image.
+        ratio: Smallest and largest width to height.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        label_stride: int = 4,
+        scale: tuple[float, float] = (0.2, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    ) -> None:
+        super().__init__(size, label_stride)
+        self.scale = tuple(scale)
+        self.ratio = tuple(ratio)
+
+    def box(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, ...]:
+        """Draw the crop as torchvision's RandomResizedCrop does: ten tries, then the centre."""
+        for _ in range(10):
+            area = width * height * rng.uniform(*self.scale)
+            aspect = np.exp(rng.uniform(*np.log(self.ratio)))
+            w, h = round((area * aspect) ** 0.5), round((area / aspect) ** 0.5)
+            if 0 < w <= width and 0 < h <= height:
+                left, top = rng.integers(width - w + 1), rng.integers(height - h + 1)
+                return (int(left), int(top), int(left) + w, int(top) + h)
+        aspect = np.clip(width / height, *self.ratio)
+        w, h = min(width, round(height * aspect)), min(height, round(width / aspect))
+        left, top = (width - w) // 2, (height - h) // 2
+        return (left, top, left + w, top + h)
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(size={self.size}, label_stride={self.label_stride}, '
+            f'scale={self.scale}, ratio={self.ratio})'
+        )
+
+
+@TRANSFORMS.register_module()
+class JointCenterCrop(JointCrop):
+    """Crop the centre square, the same for all granularities, and resize it (no randomness).
+
+    Args:
+        size: Side of the square result in pixels.
+        label_stride: Pixels of the photograph per pixel of the label maps.
+        crop_ratio: Side of the square relative to the short side of the image.
+    """
+
+    def __init__(self, size: int, label_stride: int = 4, crop_ratio: float = 1.0) -> None:
+        super().__init__(size, label_stride)
+        self.crop_ratio = crop_ratio
+
+    def box(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, ...]:
+        """Return the centre square."""
+        side = round(min(width, height) * self.crop_ratio)
+        left, top = (width - side) // 2, (height - side) // 2
+        return (left, top, left + side, top + side)
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(size={self.size}, label_stride={self.label_stride}, '
+            f'crop_ratio={self.crop_ratio})'
+        )
+
+
+@TRANSFORMS.register_module()
+class JointRandomFlip(BaseTransform):
+    """Mirror all granularities together.
+
+    Args:
+        prob: Probability of a flip.
+    """
+
+    def __init__(self, prob: float = 0.5) -> None:
+        self.prob = prob
+
+    def transform(self, results: dict) -> dict:
+        """Flip every granularity along its width, or none."""
+        if results['rng'].random() < self.prob:
+            for granularity in results['granularities']:
+                results[granularity] = results[granularity][:, ::-1]
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(prob={self.prob})'

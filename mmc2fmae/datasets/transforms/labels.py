@@ -1,0 +1,62 @@
+"""Bring label maps into the form that the model predicts."""
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmpretrain.registry import TRANSFORMS
+
+from mmc2fmae.datasets.label_ids import check_num_classes
+
+
+@TRANSFORMS.register_module()
+class SemanticFromInstance(BaseTransform):
+    """Make the semantic map from the instance map: one class where an instance is, else 0.
+
+    For own data with masks of one kind of object and no semantic maps.
+
+    Args:
+        class_id: Class of every instance.
+    """
+
+    def __init__(self, class_id: int = 1) -> None:
+        self.class_id = class_id
+
+    def transform(self, results: dict) -> dict:
+        """Add ``semantic`` with the shape of ``instance``."""
+        results['semantic'] = (results['instance'] > 0).astype(np.uint8) * self.class_id
+        results['granularities'] = [*results['granularities'], 'semantic']
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(class_id={self.class_id})'
+
+
+@TRANSFORMS.register_module()
+class CanonicalInstances(BaseTransform):
+    """Bring instance ids into the classes that the instance loss predicts (D10).
+
+    Args:
+        num_instances: Number of classes, background included; larger ids become background.
+        rerank: Renumber what is in the crop by descending area (lower id on a tie), for maps
+            whose ids are not canonical yet.
+    """
+
+    def __init__(self, num_instances: int = 32, rerank: bool = False) -> None:
+        check_num_classes('instance', num_instances)
+        self.num_instances = num_instances
+        self.rerank = rerank
+
+    def transform(self, results: dict) -> dict:
+        """Replace ``instance`` by ids in [0, num_instances)."""
+        labels = results['instance']
+        if self.rerank:
+            ids, inverse, areas = np.unique(labels, return_inverse=True, return_counts=True)
+            order = np.lexsort((ids, -areas, ids != 0))  # background first, then by area
+            rank = np.empty(len(ids), dtype=np.int32)
+            rank[order] = np.arange(len(ids)) + (ids[0] != 0)
+            labels = rank[inverse].reshape(labels.shape)
+        labels = np.where(labels < self.num_instances, labels, 0)
+        results['instance'] = labels.astype(np.uint8, copy=False)
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(num_instances={self.num_instances}, rerank={self.rerank})'

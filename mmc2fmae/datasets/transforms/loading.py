@@ -1,0 +1,87 @@
+"""Read a sample and pack it into tensors: the two ends of the pipeline."""
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmpretrain.registry import TRANSFORMS
+
+from mmc2fmae.datasets.label_ids import IGNORE, check_num_classes
+from mmc2fmae.datasets.sample_io import SampleError, read_label_map, read_rgb
+
+
+@TRANSFORMS.register_module()
+class LoadMultiGranular(BaseTransform):
+    """Read a photograph and its label maps and check that they belong together.
+
+    Args:
+        num_classes: Number of classes of the granularities whose ids are classes, for example
+            ``dict(semantic=133)``; larger ids, but for 255 (unknown), are an error.
+    """
+
+    def __init__(self, num_classes: dict | None = None) -> None:
+        self.num_classes = dict(num_classes or {})
+        for granularity, number in self.num_classes.items():
+            check_num_classes(granularity, number)
+
+    def transform(self, results: dict) -> dict:
+        """Add ``rgb`` (PIL image) and one (H, W) id array per label granularity.
+
+        Raises:
+            SampleError: A file is unreadable, sizes differ, or a class id is out of range.
+        """
+        results['rgb'] = read_rgb(results['rgb_path'])
+        for granularity in results['granularities']:
+            if granularity != 'rgb':
+                results[granularity] = self._load_labels(granularity, results)
+        return results
+
+    def _load_labels(self, granularity: str, results: dict) -> np.ndarray:
+        path = results[f'{granularity}_path']
+        labels = read_label_map(path)
+        width, height = results['rgb'].size
+        if labels.shape != (height, width):
+            raise SampleError(
+                f'{path}: {granularity} map is {labels.shape[1]} x {labels.shape[0]}, its '
+                f'photograph {results["rgb_path"]} is {width} x {height}; make them equal (a photo '
+                'with an EXIF rotation must be rotated for good first)'
+            )
+        limit = self.num_classes.get(granularity)
+        if limit is None:
+            return labels
+        if labels.max() >= limit:
+            ids = np.unique(labels)
+            unknown = ids[(ids >= limit) & (ids != IGNORE)]
+            if len(unknown):
+                raise SampleError(
+                    f'{path}: {granularity} class ids {unknown[:5].tolist()} are out of range, '
+                    f'expected 0 to {limit - 1} (or 255 for unknown); correct the map or the '
+                    'number of classes in the config'
+                )
+        return labels.astype(np.uint8, copy=False)
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(num_classes={self.num_classes})'
+
+
+@TRANSFORMS.register_module()
+class PackMultiGranular(BaseTransform):
+    """Turn a sample into plain tensors that the default collate stacks.
+
+    The batch has ``inputs`` (rgb (B, 3, H, W) uint8, maps (B, h, w)), ``masks`` (B, N) per
+    granularity, and ``path`` and ``skipped`` strings.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Return the packed sample; ``masks`` is absent where no mask was drawn."""
+        inputs = {}
+        for granularity in results['granularities']:
+            value = np.ascontiguousarray(results[granularity])
+            inputs[granularity] = torch.from_numpy(value)
+        inputs['rgb'] = inputs['rgb'].permute(2, 0, 1).contiguous()
+        packed = dict(inputs=inputs, path=results['rgb_path'], skipped=results['skipped'])
+        if 'masks' in results:
+            packed['masks'] = {g: torch.from_numpy(m) for g, m in results['masks'].items()}
+        return packed
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}()'
