@@ -54,6 +54,21 @@ def test_compiled_model_equals_eager_and_compiles_once(config, build):
     assert len(compiled) == 1
 
 
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_mixed_precision_stays_near_fp32(config, build, dtype):
+    model = build(config)
+    prepared = model.data_preprocessor(make_batch())
+    expected = model(**prepared, mode='loss')
+    with torch.autocast('cpu', dtype=dtype):
+        found = model(**prepared, mode='loss')
+    sum(found.values()).backward()
+    for name, value in found.items():
+        assert value.dtype == torch.float32
+        assert value.item() == pytest.approx(expected[name].item(), rel=0.02)
+    grads = [p.grad for p in model.parameters() if p.grad is not None]
+    assert all(torch.isfinite(g).all() for g in grads)
+
+
 def test_unknown_class_ids_name_sample_value_and_field(config, build):
     model = build(config)
     batch = make_batch() | dict(path=['a.jpg', 'b.jpg', 'c.jpg'])
