@@ -76,51 +76,47 @@ def our_step(compile_model: bool) -> Callable[[dict], None]:
     return step
 
 
-def multimae_step(checkout: Path) -> Callable[[dict], None]:
-    """Build MultiMAE from its checkout and return a function that trains on one batch."""
+def multimae_model(checkout: Path) -> tuple[torch.nn.Module, dict[str, torch.nn.Module]]:
+    """Build MultiMAE and its losses from a checkout, for the granularities and widths of ours."""
     stub = types.ModuleType('torch._six')
     stub.inf, stub.string_classes = float('inf'), (str,)
     sys.modules['torch._six'] = stub
     sys.path.insert(0, str(checkout))
     from multimae import criterion, input_adapters, multimae, output_adapters
 
-    kinds = dict(rgb=None, **CLASSES)
-    adapters_in, adapters_out, losses = {}, {}, {}
-    for name, classes in kinds.items():
-        if classes is None:
-            adapters_in[name] = input_adapters.PatchedInputAdapter(3, 1, 16)
-            channels, stride = 3, 1
-            losses[name] = criterion.MaskedMSELoss(patch_size=16, stride=1, norm_pix=True)
-        else:
-            adapters_in[name] = input_adapters.SemSegInputAdapter(
-                num_classes=classes, stride_level=4, patch_size_full=16, dim_class_emb=64
-            )
-            channels, stride = classes, 4
-            losses[name] = criterion.MaskedCrossEntropyLoss(patch_size=16, stride=4)
-        adapters_out[name] = output_adapters.SpatialOutputAdapter(
-            num_channels=channels,
-            stride_level=stride,
+    inputs = dict(rgb=input_adapters.PatchedInputAdapter(3, 1, 16))
+    losses = dict(rgb=criterion.MaskedMSELoss(patch_size=16, stride=1, norm_pix=True))
+    for name, classes in CLASSES.items():
+        inputs[name] = input_adapters.SemSegInputAdapter(classes, 4, 16)
+        losses[name] = criterion.MaskedCrossEntropyLoss(patch_size=16, stride=4)
+    outputs = {
+        name: output_adapters.SpatialOutputAdapter(
+            num_channels=CLASSES.get(name, 3),
+            stride_level=4 if name in CLASSES else 1,
             patch_size_full=16,
             dim_tokens=256,
             depth=2,
             num_heads=8,
-            use_task_queries=True,
             task=name,
-            context_tasks=list(kinds),
-            use_xattn=True,
+            context_tasks=list(inputs),
         )
+        for name in inputs
+    }
     model = multimae.MultiMAE(
-        input_adapters=adapters_in,
-        output_adapters=adapters_out,
+        input_adapters=inputs,
+        output_adapters=outputs,
         num_global_tokens=1,
         dim_tokens=768,
         depth=12,
         num_heads=12,
-        mlp_ratio=4,
-        qkv_bias=True,
         norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
     )
-    model.train()
+    return model.train(), losses
+
+
+def multimae_step(checkout: Path) -> Callable[[dict], None]:
+    """Build MultiMAE from its checkout and return a function that trains on one batch."""
+    model, losses = multimae_model(checkout)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-4, betas=(0.9, 0.95))
     mean = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1)
@@ -129,14 +125,14 @@ def multimae_step(checkout: Path) -> Callable[[dict], None]:
     def step(batch: dict) -> None:
         inputs = {name: batch['inputs'][name].long() for name in CLASSES}
         inputs = dict(rgb=(batch['inputs']['rgb'].float() - mean) / std, **inputs)
-        masks = {name: batch['masks'][name].long() for name in kinds}
+        masks = {name: batch['masks'][name].long() for name in losses}
         order = torch.cat(list(masks.values()), dim=1).argsort(dim=1, stable=True)
         # Masks passed in are taken for one image (all tokens would be encoded for a batch), so ours
         # replace its random ones, drawing excluded from its time.
         drawn = (masks, order[:, :98], order.argsort(dim=1))
         model.generate_random_masks = lambda *args, **kwargs: drawn
         predictions, used = model(inputs, num_encoded_tokens=98)
-        loss = sum(losses[n](predictions[n].float(), inputs[n], mask=used[n]) for n in kinds)
+        loss = sum(losses[n](predictions[n].float(), inputs[n], mask=used[n]) for n in losses)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
