@@ -1,11 +1,13 @@
 """Generate scenes, pre-train the mini model on them and draw what it learned (`make demo`)."""
 
 import argparse
-import json
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from mmc2fmae.engine import latest_checkpoint
+from mmc2fmae.visualization.run import read_scalars
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,7 +30,7 @@ def main() -> None:
     print(f'\nC2FMAE demo finished in {time.time() - start:.0f} s')
     print_losses(args.work_dir)
     print(f'picture:    {picture.resolve()}')
-    print(f'checkpoint: {(args.work_dir / "epoch_7.pth").resolve()}')
+    print(f'checkpoint: {latest_checkpoint(args.work_dir).resolve()}')
 
 
 def run(tool: str, *options: object) -> None:
@@ -42,12 +44,7 @@ def run(tool: str, *options: object) -> None:
 
 def print_losses(work_dir: Path) -> None:
     """Print the first and the last logged losses of the run."""
-    lines = [
-        json.loads(line)
-        for path in sorted(work_dir.glob('*/vis_data/scalars.json'))
-        for line in path.read_text().splitlines()
-    ]
-    records = [line for line in lines if 'loss' in line]
+    records = read_scalars(work_dir)
     for name in ('loss_semantic', 'loss_instance', 'loss_rgb'):
         print(f'{name + ":":16}{records[0][name]:.3f} -> {records[-1][name]:.3f}')
 

@@ -35,8 +35,6 @@ class DataProgressHook(Hook):
 class PretrainLogHook(Hook):
     """Log alpha_S, alpha_I, visible tokens per granularity, throughput and (on CPU) memory."""
 
-    priority = 'NORMAL'
-
     def before_train_epoch(self, runner: Runner) -> None:
         """Log the curriculum's coefficients of the epoch."""
         dataset = runner.train_dataloader.dataset

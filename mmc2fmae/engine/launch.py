@@ -123,14 +123,17 @@ def apply_train_options(cfg: Config, args: argparse.Namespace) -> None:
         cfg.auto_scale_lr.enable = True
     if args.total_batch:
         _accumulate(cfg, args.total_batch)
-    cfg.load_from, cfg.resume = args.init_from or cfg.get('load_from'), bool(args.resume)
-    if args.resume == 'auto':
-        newest = latest_checkpoint(cfg.work_dir)
-        if newest is None:
+    cfg.load_from = args.init_from or cfg.get('load_from')
+    resume = args.resume
+    if cfg.get('resume') and not (resume or args.init_from):  # a config may ask for it, too
+        resume = cfg.load_from or 'auto'
+    if resume == 'auto':
+        resume = latest_checkpoint(cfg.work_dir)
+        if resume is None:
             print_log(f'--resume: no checkpoint in {cfg.work_dir}, starting from the beginning')
-        cfg.load_from, cfg.resume = newest and str(newest), newest is not None
-    elif args.resume:
-        cfg.load_from = args.resume
+    cfg.resume = bool(resume)
+    if resume:
+        cfg.load_from = str(resume)
     if cfg.load_from and '://' not in cfg.load_from and not Path(cfg.load_from).is_file():
         raise FileNotFoundError(f'checkpoint {cfg.load_from} does not exist')
 

@@ -1,6 +1,7 @@
 """Masked inputs and reconstructions of all granularities, as in the paper's Figure 4."""
 
 import colorsys
+from functools import cache
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ MASKED = np.array([170, 170, 170], dtype=np.uint8)
 """Colour of masked patches."""
 
 
+@cache
 def label_palette() -> np.ndarray:
     """Return (256, 3) uint8 colours: id 0 dark, neighbours far apart in hue, 255 white."""
     colours = [(40, 40, 48)]
@@ -34,12 +36,16 @@ def to_picture(maps: Tensor, size: int) -> np.ndarray:
     return picture.repeat(size // picture.shape[0], 0).repeat(size // picture.shape[1], 1)
 
 
+def masked_pixels(mask: Tensor, size: int) -> np.ndarray:
+    """Enlarge a (N,) mask, True where masked, to the pixels of a picture: (size, size, 1)."""
+    side = round(len(mask) ** 0.5)
+    pixels = mask.cpu().numpy().reshape(side, side)
+    return pixels.repeat(size // side, 0).repeat(size // side, 1)[..., None]
+
+
 def hide_masked(picture: np.ndarray, mask: Tensor) -> np.ndarray:
     """Grey out the masked patches of a (S, S, 3) picture; ``mask`` is (N,), True where masked."""
-    side = round(len(mask) ** 0.5)
-    cell = picture.shape[0] // side
-    hidden = mask.cpu().numpy().reshape(side, side).repeat(cell, 0).repeat(cell, 1)
-    return np.where(hidden[..., None], MASKED, picture)
+    return np.where(masked_pixels(mask, len(picture)), MASKED, picture)
 
 
 @torch.no_grad()
@@ -69,8 +75,7 @@ def draw_reconstructions(
             mask = batch['masks'][name][row]
             visible = hide_masked(original, mask)
             full = to_picture(predicted[name][row], size)
-            hidden = hide_masked(np.zeros_like(original), mask).any(-1, keepdims=True)
-            filled = np.where(hidden, full, original)
+            filled = np.where(masked_pixels(mask, size), full, original)
             for column, picture in enumerate((visible, filled, original)):
                 axes[row, 3 * g + column].imshow(picture, interpolation='nearest')
         for column, title in enumerate(('visible', 'predicted', 'original')):

@@ -46,6 +46,14 @@ def test_resumed_run_with_other_workers_ends_with_the_same_bits(config_file, tmp
     assert all(torch.equal(expected[key], got[key]) for key in expected)
 
 
+def test_resuming_may_be_asked_for_by_the_config(config_file, tmp_path):
+    options = ('--work-dir', tmp_path / 'run', '--cfg-options')
+    run(config_file, *options, 'resume=True')  # nothing there yet: starts from the beginning
+    (tmp_path / 'run/epoch_3.pth').unlink()
+    assert run(config_file, *options, 'resume=True')._resume
+    assert (tmp_path / 'run/epoch_3.pth').is_file()
+
+
 def test_log_shows_losses_curriculum_budget_and_speed(config_file, tmp_path):
     run(config_file, '--work-dir', tmp_path / 'run')
     (log,) = (tmp_path / 'run').glob('*/vis_data/scalars.json')
