@@ -15,12 +15,15 @@ from mmc2fmae.engine.hooks import (
     RunRecordHook,
     SkippedSamplesHook,
 )
+from mmc2fmae.engine.layer_decay import LayerDecayConstructor, LearningRateRangeHook
 
 __all__ = [
     'AtomicCheckpointHook',
     'CheckpointCoverageHook',
     'CheckpointMismatch',
     'DataProgressHook',
+    'LayerDecayConstructor',
+    'LearningRateRangeHook',
     'NonFiniteGuardHook',
     'PreflightHook',
     'PretrainLogHook',

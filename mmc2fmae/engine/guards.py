@@ -7,6 +7,13 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 
+def sample_names(data_batch: dict) -> list[str]:
+    """Return the file names of a batch of pre-training or of any OpenMMLab framework."""
+    if 'path' in data_batch:
+        return list(data_batch['path'])
+    return [str(sample.metainfo.get('img_path')) for sample in data_batch.get('data_samples', ())]
+
+
 @HOOKS.register_module()
 class NonFiniteGuardHook(Hook):
     """Stop a run whose loss stays NaN or infinite, and never save non-finite weights.
@@ -45,8 +52,8 @@ class NonFiniteGuardHook(Hook):
             f'the loss is not finite for {int(self.streak)} iterations, now at iteration '
             f'{runner.iter + 1} of epoch {runner.epoch + 1}; the first of them had '
             f'{ {name: value.item() for name, value in self.first.items()} }; learning rate '
-            f'{runner.optim_wrapper.get_lr()["lr"][0]:g}; last batch starts with '
-            f'{data_batch["path"][:3]}; resume from the last checkpoint '
+            f'{max(runner.optim_wrapper.get_lr()["lr"]):g}; last batch starts with '
+            f'{sample_names(data_batch)[:3]}; resume from the last checkpoint '
             f'({runner.message_hub.runtime_info.get("last_ckpt")}) with a lower learning rate or '
             'without --amp'
         )

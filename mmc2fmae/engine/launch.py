@@ -47,6 +47,12 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         '--init-from', metavar='CHECKPOINT', help='start a new run from these weights'
     )
     parser.add_argument(
+        '--checkpoint',
+        metavar='CHECKPOINT',
+        help="fill the model's backbone from this pre-trained checkpoint, of whatever source "
+        '(docs/checkpoints.md)',
+    )
+    parser.add_argument(
         '--amp',
         nargs='?',
         const='bfloat16',
@@ -105,6 +111,8 @@ def apply_train_options(cfg: Config, args: argparse.Namespace) -> None:
         raise ValueError(
             '--resume continues a run, --init-from starts a new one from weights: give one of them'
         )
+    if args.checkpoint:
+        _fill_backbone(cfg, args.checkpoint)
     if args.seed is not None:
         cfg.randomness = dict(cfg.get('randomness', {}), seed=args.seed)
     if args.amp and torch.cuda.is_available():
@@ -165,6 +173,15 @@ def _set_data_root(dataset: dict, root: str) -> None:
     inner = dataset.get('dataset') or dataset.get('datasets') or []
     for part in [inner] if isinstance(inner, dict) else inner:
         _set_data_root(part, root)
+
+
+def _fill_backbone(cfg: Config, checkpoint: str) -> None:
+    """Let the backbone start from a checkpoint; a resumed run has its weights from elsewhere."""
+    if 'backbone' not in cfg.model:
+        raise ValueError(f'--checkpoint: the {cfg.model.type} of this config has no backbone')
+    if not Path(checkpoint).exists():
+        raise FileNotFoundError(f'checkpoint {checkpoint} does not exist')
+    cfg.model.backbone.init_cfg = dict(type='StrictPretrained', checkpoint=checkpoint)
 
 
 def _add_tensorboard(cfg: Config) -> None:

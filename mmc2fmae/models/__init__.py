@@ -4,6 +4,7 @@ from mmc2fmae.models.c2fmae import C2FMAE, MultiGranularPreprocessor
 from mmc2fmae.models.decoders import CascadedDecoder, ParallelDecoder
 from mmc2fmae.models.heads import MultiGranularHead
 from mmc2fmae.models.multi_granular_vit import MultiGranularViT
+from mmc2fmae.models.plain_vit import PlainViT
 from mmc2fmae.models.tokens import TokenLayout
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     'MultiGranularPreprocessor',
     'MultiGranularViT',
     'ParallelDecoder',
+    'PlainViT',
     'TokenLayout',
 ]

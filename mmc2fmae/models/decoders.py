@@ -8,7 +8,7 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from mmc2fmae.models.attention import CrossAttention, use_unbound_attention
-from mmc2fmae.models.multi_granular_vit import MAE_INIT
+from mmc2fmae.models.plain_vit import MAE_INIT
 
 
 class DecoderStage(BaseModule):

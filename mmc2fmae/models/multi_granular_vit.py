@@ -1,22 +1,13 @@
 """The shared encoder (paper III-B, Eq. 1): a plain ViT that reads several granularities."""
 
 import torch
-from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule, ModuleDict
-from mmpretrain.models import VisionTransformer
-from mmpretrain.models.utils import build_2d_sincos_position_embedding
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from mmc2fmae.datasets.label_ids import check_num_classes
-from mmc2fmae.models.attention import use_unbound_attention
+from mmc2fmae.models.plain_vit import PlainViT
 from mmc2fmae.models.tokens import TokenLayout, gather_patches
-
-MAE_INIT = [
-    dict(type='Xavier', layer='Linear', distribution='uniform'),
-    dict(type='Constant', layer='LayerNorm', val=1.0, bias=0.0),
-]
-"""Initialisation of all transformer parts, as in MAE (paper IV-A)."""
 
 
 class LabelEmbedding(BaseModule):
@@ -51,12 +42,12 @@ class LabelEmbedding(BaseModule):
 
 
 @MODELS.register_module()
-class MultiGranularViT(VisionTransformer):
+class MultiGranularViT(PlainViT):
     """A plain ViT that can also encode visible patches of several granularities together.
 
-    Given an image it is mmpretrain's VisionTransformer, with its parameter names: the weights load
-    into an ordinary ViT. Given granularities and a token layout, only visible patches are embedded
-    and encoded (Eq. 1). All granularities share the fixed 2-D sin-cos positions (D12).
+    Given an image it is a :class:`PlainViT`, and its weights load into an ordinary ViT. Given
+    granularities and a token layout, only visible patches are embedded and encoded (Eq. 1). All
+    granularities share the fixed 2-D sin-cos positions (D12).
 
     Args:
         granularities: Label granularities beside rgb, name to ``dict(num_classes, stride,
@@ -79,20 +70,9 @@ class MultiGranularViT(VisionTransformer):
         init_cfg: dict | list | None = None,
         **kwargs,
     ) -> None:
-        if img_size % patch_size:
-            raise ValueError(f'image size {img_size} is no multiple of the patch size {patch_size}')
         super().__init__(
-            arch=arch,
-            img_size=img_size,
-            patch_size=patch_size,
-            init_cfg=MAE_INIT if init_cfg is None else init_cfg,
-            **kwargs,
+            arch=arch, img_size=img_size, patch_size=patch_size, init_cfg=init_cfg, **kwargs
         )
-        use_unbound_attention(self.layers)
-        for module in self.modules():  # a NumPy scalar here breaks torch.compile's graph
-            if isinstance(module, DropPath):
-                module.drop_prob = float(module.drop_prob)
-        self.patch_size = patch_size
         self.pos_embed.requires_grad = False
         self.cells = {'rgb': patch_size}
         self.num_classes = {}
@@ -120,24 +100,6 @@ class MultiGranularViT(VisionTransformer):
     def num_patches(self) -> int:
         """Patches of one granularity, N."""
         return self.patch_resolution[0] * self.patch_resolution[1]
-
-    def init_weights(self) -> None:
-        """Initialise as MAE does: Xavier, fixed sin-cos positions, narrow normal class token."""
-        super().init_weights()
-        if isinstance(self.init_cfg, dict) and self.init_cfg['type'].endswith('Pretrained'):
-            return
-        for layer in self.layers:  # mmpretrain draws these biases at random, MAE zeroes them
-            for module in layer.ffn.modules():
-                if isinstance(module, nn.Linear):
-                    nn.init.zeros_(module.bias)
-        projection = self.patch_embed.projection
-        nn.init.xavier_uniform_(projection.weight.view(self.embed_dims, -1))
-        nn.init.zeros_(projection.bias)
-        nn.init.normal_(self.cls_token, std=0.02)
-        positions = build_2d_sincos_position_embedding(
-            self.patch_resolution, self.embed_dims, cls_token=True
-        )
-        self.pos_embed.data.copy_(positions)
 
     def embed(self, inputs: dict[str, Tensor], layout: TokenLayout) -> Tensor:
         """Embed the visible patches only.
