@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
+from mmc2fmae.datasets.class_folders import (
+    IMAGE_SUFFIXES,
+    class_names,
+    labels_of_folders,
+    list_files,
+)
 from mmc2fmae.datasets.progress import DataProgress
 from mmc2fmae.datasets.sample_io import SampleError
-
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 
 
 @DATASETS.register_module()
@@ -28,6 +32,8 @@ class MultiGranularDataset(BaseDataset):
             photographs under the rgb folder are used, in sorted order.
         label_suffix: Suffix of the label maps.
         image_suffixes: Suffixes that count as photographs, lower case.
+        classes: Names of the class folders in the order of the class indices ('imagenet' for the
+            1,000 wnids), for samples with a ``gt_label``; None for samples without.
         on_error: 'raise' stops at an unreadable sample; 'skip' puts its successor in its place
             and reports it in the batch's ``skipped``.
         **kwargs: Passed to :class:`mmpretrain.datasets.BaseDataset`.
@@ -45,6 +51,7 @@ class MultiGranularDataset(BaseDataset):
         ann_file: str = '',
         label_suffix: str = '.png',
         image_suffixes: Sequence[str] = IMAGE_SUFFIXES,
+        classes: Sequence[str] | str | None = None,
         on_error: str = 'raise',
         **kwargs,
     ) -> None:
@@ -63,6 +70,7 @@ class MultiGranularDataset(BaseDataset):
             data_root=os.path.expanduser(data_root),
             data_prefix=dict(data_prefix),
             pipeline=pipeline,
+            metainfo=dict(classes=tuple(class_names(classes))),
             **kwargs,
         )
 
@@ -79,7 +87,7 @@ class MultiGranularDataset(BaseDataset):
             with open(self.ann_file, encoding='utf-8') as file:
                 names = [line.strip() for line in file if line.strip()]
         else:
-            names = [n for n in _walk(root) if n.lower().endswith(self.image_suffixes)]
+            names = [n for n in list_files(root) if n.lower().endswith(self.image_suffixes)]
         if not names:
             raise FileNotFoundError(
                 f'no photographs in {self.ann_file or root}: expected files ending in '
@@ -87,7 +95,10 @@ class MultiGranularDataset(BaseDataset):
             )
         for granularity in self.label_granularities:
             self._check_complete(granularity, names)
-        return [dict(path=name) for name in names]
+        if not self.CLASSES:
+            return [dict(path=name) for name in names]
+        labels = labels_of_folders(root, names, self.CLASSES)
+        return [dict(path=name, gt_label=label) for name, label in zip(names, labels, strict=True)]
 
     @property
     def label_granularities(self) -> list[str]:
@@ -96,7 +107,9 @@ class MultiGranularDataset(BaseDataset):
 
     def _check_complete(self, granularity: str, names: list[str]) -> None:
         folder = self.data_prefix[granularity]
-        stems = {os.path.splitext(n)[0] for n in _walk(folder) if n.endswith(self.label_suffix)}
+        stems = {
+            os.path.splitext(n)[0] for n in list_files(folder) if n.endswith(self.label_suffix)
+        }
         missing = [n for n in names if os.path.splitext(n)[0] not in stems]
         if missing:
             wanted = [os.path.splitext(n)[0] + self.label_suffix for n in missing[:5]]
@@ -149,12 +162,3 @@ class MultiGranularDataset(BaseDataset):
             self.progress.set(seed=0, epoch=0, t=i / max(count - 1, 1))
             samples.append(self[i * len(self) // count])
         return samples
-
-
-def _walk(root: str) -> list[str]:
-    """Return the relative paths of all files under ``root``, sorted, following links."""
-    names = []
-    for folder, _, files in os.walk(root, followlinks=True):
-        prefix = os.path.relpath(folder, root)
-        names += files if prefix == '.' else [os.path.join(prefix, name) for name in files]
-    return sorted(names)

@@ -143,10 +143,10 @@ class MultiGranularViT(PlainViT):
             tokens: (B, V, D) embedded tokens.
 
         Returns:
-            (B, 1 + V, D) normalised features, class token first.
+            (B, 1 + V, D) features, class token first, normalised unless ``final_norm=False``.
         """
         cls_token = (self.cls_token + self.pos_embed[:, :1]).expand(len(tokens), -1, -1)
         x = torch.cat([cls_token.to(tokens.dtype), tokens], dim=1)
         for layer in self.layers:
             x = layer(x)
-        return self.ln1(x)
+        return self.ln1(x) if self.final_norm else x

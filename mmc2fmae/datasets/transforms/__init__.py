@@ -6,6 +6,7 @@ from mmc2fmae.datasets.transforms.geometry import (
     JointRandomResizedCrop,
     crop_labels,
 )
+from mmc2fmae.datasets.transforms.keyed import KeyedRandomness
 from mmc2fmae.datasets.transforms.labels import CanonicalInstances, SemanticFromInstance
 from mmc2fmae.datasets.transforms.loading import LoadMultiGranular, PackMultiGranular
 from mmc2fmae.datasets.transforms.masking import ProgressiveMasking
@@ -15,6 +16,7 @@ __all__ = [
     'JointCenterCrop',
     'JointRandomFlip',
     'JointRandomResizedCrop',
+    'KeyedRandomness',
     'LoadMultiGranular',
     'PackMultiGranular',
     'ProgressiveMasking',

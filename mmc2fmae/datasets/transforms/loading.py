@@ -68,7 +68,7 @@ class PackMultiGranular(BaseTransform):
     """Turn a sample into plain tensors that the default collate stacks.
 
     The batch has ``inputs`` (rgb (B, 3, H, W) uint8, maps (B, h, w)), ``masks`` (B, N) per
-    granularity, and ``path`` and ``skipped`` strings.
+    granularity, ``gt_label`` of labelled sets, and ``path`` and ``skipped`` strings.
     """
 
     def transform(self, results: dict) -> dict:
@@ -79,6 +79,8 @@ class PackMultiGranular(BaseTransform):
             inputs[granularity] = torch.from_numpy(value)
         inputs['rgb'] = inputs['rgb'].permute(2, 0, 1).contiguous()
         packed = dict(inputs=inputs, path=results['rgb_path'], skipped=results['skipped'])
+        if 'gt_label' in results:
+            packed['gt_label'] = results['gt_label']
         if 'masks' in results:
             packed['masks'] = {g: torch.from_numpy(m) for g, m in results['masks'].items()}
         return packed

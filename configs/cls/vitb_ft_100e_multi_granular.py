@@ -1,0 +1,119 @@
+"""Table I, dagger: fine-tuning with photograph, instance and semantic maps as input."""
+
+_base_ = [
+    '../_base_/schedules/finetune_100e.py',
+    '../_base_/finetune_runtime.py',
+]
+default_scope = 'mmpretrain'
+
+model = dict(
+    type='MultiGranularClassifier',
+    backbone=dict(
+        type='MultiGranularViT',
+        arch='base',
+        img_size=224,
+        patch_size=16,
+        granularities=dict(
+            instance=dict(num_classes=32, stride=4), semantic=dict(num_classes=133, stride=4)
+        ),
+        drop_path_rate=0.1,
+        out_type='avg_featmap',
+        final_norm=False,
+    ),
+    head=dict(
+        type='LinearClsHead',
+        num_classes=1000,
+        in_channels=768,
+        loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
+        topk=(1, 5),
+        init_cfg=dict(type='TruncNormal', layer='Linear', std=2e-5),
+    ),
+    train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]),
+)
+
+# RandAugment without its geometric transforms, which would part the photograph from its maps.
+colours = [
+    dict(type='AutoContrast'),
+    dict(type='Equalize'),
+    dict(type='Invert'),
+    dict(type='Posterize', magnitude_range=(4, 0)),
+    dict(type='Solarize', magnitude_range=(256, 0)),
+    dict(type='SolarizeAdd', magnitude_range=(0, 110)),
+    dict(type='ColorTransform', magnitude_range=(0, 0.9)),
+    dict(type='Contrast', magnitude_range=(0, 0.9)),
+    dict(type='Brightness', magnitude_range=(0, 0.9)),
+    dict(type='Sharpness', magnitude_range=(0, 0.9)),
+]
+train_pipeline = [
+    dict(type='KeyedRandomness'),
+    dict(type='LoadMultiGranular', num_classes=dict(semantic=133)),
+    dict(type='JointRandomResizedCrop', size=224, label_stride=4, scale=(0.08, 1.0)),
+    dict(type='JointRandomFlip', prob=0.5),
+    dict(type='CanonicalInstances', num_instances=32),
+    dict(
+        type='KeyMapper',
+        mapping=dict(img='rgb'),
+        auto_remap=True,
+        transforms=[
+            dict(
+                type='RandAugment',
+                policies=colours,
+                num_policies=2,
+                total_level=10,
+                magnitude_level=9,
+                magnitude_std=0.5,
+            ),
+            dict(
+                type='RandomErasing',
+                erase_prob=0.25,
+                mode='rand',
+                min_area_ratio=0.02,
+                max_area_ratio=1 / 3,
+                fill_color=[123.675, 116.28, 103.53],
+                fill_std=[58.395, 57.12, 57.375],
+            ),
+        ],
+    ),
+    dict(type='PackMultiGranular'),
+]
+test_pipeline = [
+    dict(type='LoadMultiGranular', num_classes=dict(semantic=133)),
+    dict(type='JointCenterCrop', size=224, label_stride=4, crop_ratio=224 / 256),
+    dict(type='CanonicalInstances', num_instances=32),
+    dict(type='PackMultiGranular'),
+]
+train_dataloader = dict(
+    batch_size=256,  # x 8 GPUs = 2048
+    num_workers=12,
+    persistent_workers=True,
+    pin_memory=True,
+    drop_last=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='MultiGranularDataset',
+        data_root='data/imagenet',
+        data_prefix=dict(rgb='train', instance='instance/train', semantic='semantic/train'),
+        classes='imagenet',
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=256,
+    num_workers=12,
+    persistent_workers=True,
+    pin_memory=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='MultiGranularDataset',
+        data_root='data/imagenet',
+        data_prefix=dict(rgb='val', instance='instance/val', semantic='semantic/val'),
+        classes='imagenet',
+        pipeline=test_pipeline,
+    ),
+)
+val_evaluator = dict(type='Accuracy', topk=(1, 5))
+test_dataloader = val_dataloader
+test_evaluator = val_evaluator
+custom_hooks = [dict(type='DataProgressHook'), *_base_.custom_hooks]

@@ -1,0 +1,209 @@
+"""Labelled photographs in class folders: ImageNet, a fixed share of it, or a user's own."""
+
+import csv
+import hashlib
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.logging import print_log
+from mmpretrain.datasets import BaseDataset
+from mmpretrain.registry import DATASETS
+
+from mmc2fmae.datasets.class_folders import (
+    IMAGE_SUFFIXES,
+    LabelsError,
+    class_names,
+    labels_of_folders,
+    list_files,
+)
+
+
+def fixed_share(names: Sequence[str], labels: Sequence[int], share: float) -> list[int]:
+    """Choose the same share of each class everywhere, by the hash of the file's name.
+
+    A class keeps its ``ceil(share * n)`` files with the smallest SHA-256 of their stem, so the
+    choice needs no list, does not depend on paths or order, and 1 % is contained in 10 %.
+
+    Args:
+        names: File names; folders and suffixes do not matter.
+        labels: Class of each.
+        share: Share of each class to keep, in (0, 1].
+
+    Returns:
+        Indices of the files that are kept, ascending.
+
+    Raises:
+        ValueError: ``share`` is out of range.
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f'label_share is {share}: expected a share in (0, 1], 0.01 for 1 %')
+    members = defaultdict(list)
+    for index, (name, label) in enumerate(zip(names, labels, strict=True)):
+        members[label].append((hashlib.sha256(Path(name).stem.encode()).digest(), index))
+    kept = [
+        index
+        for group in members.values()
+        for _, index in sorted(group)[: math.ceil(share * len(group))]
+    ]
+    return sorted(kept)
+
+
+def read_label_file(path: Path, wnids: Sequence[str]) -> dict[str, int]:
+    """Read the labels of a flat validation folder.
+
+    Three published forms are known: ``LOC_val_solution.csv`` of Kaggle (wnids), ``val.txt`` of
+    Caffe (``name index``), and ``ILSVRC2012_validation_ground_truth.txt`` of the development kit
+    (ILSVRC ids, one a line, with the kit's ``meta.mat`` in the same folder).
+
+    Args:
+        path: The file.
+        wnids: Class names in the order of their indices.
+
+    Returns:
+        Stem of a photograph to its class index.
+
+    Raises:
+        LabelsError: The file has another form, or its classes are not known.
+    """
+    index = {wnid: i for i, wnid in enumerate(wnids)}
+    lines = path.read_text(encoding='utf-8').splitlines()
+    try:
+        if path.suffix == '.csv':
+            rows = list(csv.DictReader(lines))
+            return {row['ImageId']: index[row['PredictionString'].split()[0]] for row in rows}
+        if len(lines[0].split()) == 2:
+            rows = [line.split() for line in lines if line.strip()]
+            return {Path(name).stem: int(label) for name, label in rows}
+        ids = [int(line) for line in lines]
+        order = _ilsvrc_wnids(path.with_name('meta.mat'))
+        return {f'ILSVRC2012_val_{i:08d}': index[order[n]] for i, n in enumerate(ids, start=1)}
+    except LabelsError:
+        raise
+    except (KeyError, IndexError, ValueError) as error:
+        raise LabelsError(
+            f'{path}: no label file that is known ({type(error).__name__}: {error}); expected '
+            "Kaggle's LOC_val_solution.csv, Caffe's val.txt, or the development kit's "
+            'ILSVRC2012_validation_ground_truth.txt'
+        ) from error
+
+
+def _ilsvrc_wnids(path: Path) -> dict[int, str]:
+    """Read ILSVRC2012_ID to wnid from the development kit's ``meta.mat``."""
+    from scipy.io import loadmat
+
+    if not path.is_file():
+        raise LabelsError(
+            f'{path} is missing: the ground truth of the development kit is numbered by it; copy '
+            "it beside the ground truth, from the kit's data folder"
+        )
+    synsets = loadmat(str(path), squeeze_me=True)['synsets']
+    return {int(row[0]): str(row[1]) for row in synsets}
+
+
+@DATASETS.register_module()
+class ImageFolders(BaseDataset):
+    """Photographs in class folders, or flat with a label file; classes are known by name.
+
+    A class's index is the place of its folder's name in ``classes``, never its place among the
+    folders that happen to be there.
+
+    Args:
+        data_root: Folder that ``folder`` and ``label_file`` are relative to.
+        folder: Folder of the class folders, or of the photographs themselves.
+        classes: Folder names in the order of the class indices, 'imagenet' for the 1,000 wnids, or
+            None for the sorted names of the folders.
+        label_file: Labels of a flat folder; see :func:`read_label_file`.
+        label_share: Share of each class to use; see :func:`fixed_share`.
+        label_list: File of the photographs to use, one path or name a line, in place of a share.
+        expected: Photographs that the folder must hold in all, None for any number.
+        pipeline: Transforms of mmpretrain.
+        **kwargs: Passed to :class:`mmpretrain.datasets.BaseDataset`.
+
+    Raises:
+        FileNotFoundError: A folder or file does not exist or is empty.
+        LabelsError: Class folders are unknown or missing, or the number of files is wrong.
+    """
+
+    def __init__(
+        self,
+        data_root: str = '',
+        folder: str = 'train',
+        classes: Sequence[str] | str | None = None,
+        label_file: str = '',
+        label_share: float = 1.0,
+        label_list: str = '',
+        expected: int | None = None,
+        pipeline: Sequence = (),
+        **kwargs,
+    ) -> None:
+        self.folder = Path(data_root, folder).expanduser()
+        self.label_file = Path(data_root, label_file).expanduser() if label_file else None
+        self.label_list = Path(data_root, label_list).expanduser() if label_list else None
+        self.label_share = label_share
+        self.expected = expected
+        if classes is None and self.folder.is_dir():
+            classes = sorted(p.name for p in self.folder.iterdir() if p.is_dir())
+        super().__init__(
+            ann_file='',
+            metainfo=dict(classes=class_names(classes)),
+            data_root='',
+            pipeline=pipeline,
+            **kwargs,
+        )
+
+    def load_data_list(self) -> list[dict]:
+        """List every photograph with its class index, after all checks."""
+        if not self.folder.is_dir():
+            raise FileNotFoundError(
+                f'{self.folder} does not exist; point --data-root at the folder above it or set '
+                'folder (docs/classification.md)'
+            )
+        names = [n for n in list_files(self.folder) if n.lower().endswith(IMAGE_SUFFIXES)]
+        if not names:
+            raise FileNotFoundError(f'{self.folder} holds no photographs ({IMAGE_SUFFIXES})')
+        if self.expected and len(names) != self.expected:
+            raise LabelsError(
+                f'{self.folder} holds {len(names):,} photographs, expected {self.expected:,}: the '
+                'copy is incomplete or of another data set; for a set of your own give '
+                'expected=None'
+            )
+        if self.label_file:
+            labels = self._labels_of_file(names)
+        else:
+            labels = labels_of_folders(self.folder, names, self.CLASSES)
+        kept = fixed_share(names, labels, self.label_share)
+        if self.label_list:
+            kept = self._listed(names)
+        if len(kept) < len(names):
+            print_log(f'{self.folder}: {len(kept):,} of {len(names):,} labels are used', 'current')
+        return [dict(img_path=str(self.folder / names[i]), gt_label=labels[i]) for i in kept]
+
+    def _labels_of_file(self, names: list[str]) -> list[int]:
+        if not self.label_file.is_file():
+            raise FileNotFoundError(f'label_file {self.label_file} does not exist')
+        table = read_label_file(self.label_file, self.CLASSES)
+        missing = [name for name in names if Path(name).stem not in table]
+        wrong = [name for name, label in table.items() if not 0 <= label < len(self.CLASSES)]
+        if missing or wrong:
+            raise LabelsError(
+                f'{self.label_file}: {len(missing)} photographs have no label (first '
+                f'{missing[:3]}), {len(wrong)} labels are outside 0 to {len(self.CLASSES) - 1} '
+                f'(first {wrong[:3]})'
+            )
+        return [table[Path(name).stem] for name in names]
+
+    def _listed(self, names: list[str]) -> list[int]:
+        if not self.label_list.is_file():
+            raise FileNotFoundError(f'label_list {self.label_list} does not exist')
+        stems = {Path(name).stem: i for i, name in enumerate(names)}
+        lines = [line.strip() for line in self.label_list.read_text(encoding='utf-8').splitlines()]
+        wanted = [Path(line).stem for line in lines if line]
+        missing = [stem for stem in wanted if stem not in stems]
+        if missing:
+            raise LabelsError(
+                f'{self.label_list} lists {len(missing)} photographs that {self.folder} does not '
+                f'hold, first {missing[:3]}'
+            )
+        return sorted(stems[stem] for stem in wanted)

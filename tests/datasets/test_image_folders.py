@@ -1,0 +1,168 @@
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+from mmc2fmae.datasets import ImageFolders, LabelsError
+from mmc2fmae.datasets.class_folders import class_names
+from mmc2fmae.datasets.image_folders import fixed_share
+
+
+def touch(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(path)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Three classes of four photographs."""
+    for name in ('cat', 'ant', 'bee'):
+        for i in range(4):
+            touch(tmp_path / f'train/{name}/{name}_{i}.JPEG')
+    return tmp_path
+
+
+def labels_by_folder(dataset):
+    return {
+        (i['img_path'].split('/')[-2], i['gt_label'])
+        for i in map(dataset.get_data_info, range(len(dataset)))
+    }
+
+
+def test_classes_are_known_by_name_whatever_their_order(folders):
+    given = ImageFolders(data_root=str(folders), classes=['cat', 'bee', 'ant'])
+    assert labels_by_folder(given) == {('cat', 0), ('bee', 1), ('ant', 2)}
+    sorted_names = ImageFolders(data_root=str(folders))
+    assert labels_by_folder(sorted_names) == {('ant', 0), ('bee', 1), ('cat', 2)}
+    assert sorted_names.CLASSES == ('ant', 'bee', 'cat')
+
+
+def test_imagenet_has_a_thousand_sorted_wnids():
+    names = class_names('imagenet')
+    assert len(names) == 1000 and list(names) == sorted(names)
+    assert (names[0], names[999]) == ('n01440764', 'n15075141')  # tench, toilet tissue
+
+
+@pytest.mark.parametrize(
+    ('classes', 'message'),
+    [
+        (['ant', 'bee', 'dog'], r"1 unknown \['cat'\], 1 missing or empty \['dog'\]"),
+        (['ant', 'bee'], r"3 class folders, expected 2: 1 unknown \['cat'\]"),
+        ('imagenet', r'3 class folders, expected 1000'),
+    ],
+)
+def test_other_classes_than_expected_are_an_error(folders, classes, message):
+    with pytest.raises(LabelsError, match=message):
+        ImageFolders(data_root=str(folders), classes=classes)
+
+
+def test_wrong_number_of_photographs_is_an_error(folders):
+    with pytest.raises(LabelsError, match='holds 12 photographs, expected 50,000'):
+        ImageFolders(data_root=str(folders), expected=50_000)
+
+
+def test_missing_and_empty_folders_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'val does not exist; point --data-root'):
+        ImageFolders(data_root=str(tmp_path), folder='val')
+    (tmp_path / 'val').mkdir()
+    with pytest.raises(FileNotFoundError, match='val holds no photographs'):
+        ImageFolders(data_root=str(tmp_path), folder='val')
+
+
+def test_share_keeps_the_same_files_whatever_order_and_folder():
+    names = [f'{c}/{c}_{i}.JPEG' for c in 'ab' for i in range(200)]
+    labels = [0] * 200 + [1] * 200
+    tenth = {names[i] for i in fixed_share(names, labels, 0.1)}
+    assert len(tenth) == 40 and sum(n.startswith('a') for n in tenth) == 20
+    moved = [f'elsewhere/{n}'.replace('.JPEG', '.png') for n in reversed(names)]
+    again = {moved[i] for i in fixed_share(moved, labels[::-1], 0.1)}
+    assert again == {f'elsewhere/{n}'.replace('.JPEG', '.png') for n in tenth}
+    assert {names[i] for i in fixed_share(names, labels, 0.01)} < tenth
+    assert fixed_share(names, labels, 1.0) == list(range(400))
+    # A class of three keeps one at 1 %: none disappears.
+    assert len(fixed_share(['x', 'y', 'z'], [7, 7, 7], 0.01)) == 1
+
+
+@pytest.mark.parametrize('share', [0, -0.1, 1.5, 10])
+def test_share_out_of_range_is_an_error(share):
+    with pytest.raises(ValueError, match=f'label_share is {share}'):
+        fixed_share(['a'], [0], share)
+
+
+def test_a_list_of_photographs_takes_the_place_of_a_share(folders):
+    (folders / 'some.txt').write_text('cat_1.JPEG\nant/ant_3.JPEG\n\n')
+    dataset = ImageFolders(data_root=str(folders), label_list='some.txt')
+    paths = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
+    assert [p.split('/')[-1] for p in paths] == ['ant_3.JPEG', 'cat_1.JPEG']
+    (folders / 'some.txt').write_text('dog_1.JPEG')
+    with pytest.raises(LabelsError, match=r"lists 1 photographs .* first \['dog_1'\]"):
+        ImageFolders(data_root=str(folders), label_list='some.txt')
+
+
+@pytest.fixture
+def flat(tmp_path):
+    for i in (1, 2, 3):
+        touch(tmp_path / f'val/ILSVRC2012_val_{i:08d}.JPEG')
+    return tmp_path
+
+
+WNIDS = ['n01', 'n02', 'n03']
+
+
+def write_kaggle(root):
+    with open(root / 'labels.csv', 'w', newline='') as file:
+        writer = csv.writer(file)
+        writer.writerow(['ImageId', 'PredictionString'])
+        for i, wnid in ((3, 'n01'), (1, 'n03'), (2, 'n02')):
+            writer.writerow([f'ILSVRC2012_val_{i:08d}', f'{wnid} 1 2 3 4 {wnid} 5 6 7 8'])
+    return 'labels.csv'
+
+
+def write_caffe(root):
+    lines = [f'ILSVRC2012_val_{i:08d}.JPEG {label}' for i, label in ((1, 2), (2, 1), (3, 0))]
+    (root / 'val.txt').write_text('\n'.join(lines))
+    return 'val.txt'
+
+
+def write_devkit(root):
+    # ILSVRC ids follow another order than the sorted wnids.
+    kind = [('ILSVRC2012_ID', 'u2'), ('WNID', 'O'), ('words', 'O')]
+    rows = [(1, 'n02', 'b'), (2, 'n03', 'c'), (3, 'n01', 'a')]
+    savemat(root / 'meta.mat', dict(synsets=np.array(rows, dtype=kind)))
+    (root / 'ILSVRC2012_validation_ground_truth.txt').write_text('2\n1\n3\n')
+    return 'ILSVRC2012_validation_ground_truth.txt'
+
+
+@pytest.mark.parametrize('write', [write_kaggle, write_caffe, write_devkit])
+def test_flat_validation_folder_with_each_published_label_file(flat, write):
+    dataset = ImageFolders(data_root=str(flat), folder='val', classes=WNIDS, label_file=write(flat))
+    assert [dataset.get_data_info(i)['gt_label'] for i in range(3)] == [2, 1, 0]
+
+
+def test_flat_folder_without_labels_names_the_way_out(flat):
+    with pytest.raises(LabelsError, match='is flat: 3 photographs and no class folders; give'):
+        ImageFolders(data_root=str(flat), folder='val', classes=WNIDS)
+
+
+def test_devkit_without_its_table_is_named(flat):
+    name = write_devkit(flat)
+    (flat / 'meta.mat').unlink()
+    with pytest.raises(LabelsError, match=r'meta\.mat is missing'):
+        ImageFolders(data_root=str(flat), folder='val', classes=WNIDS, label_file=name)
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('hello world again\n', 'no label file that is known'),
+        ('ILSVRC2012_val_00000001.JPEG 0\n', '2 photographs have no label'),
+        ('\n'.join(f'ILSVRC2012_val_{i:08d}.JPEG 3' for i in (1, 2, 3)), '3 labels are outside'),
+    ],
+)
+def test_bad_label_files_are_errors(flat, text, message):
+    (flat / 'labels.txt').write_text(text)
+    (flat / 'meta.mat').touch()
+    with pytest.raises(LabelsError, match=message):
+        ImageFolders(data_root=str(flat), folder='val', classes=WNIDS, label_file='labels.txt')
