@@ -1,4 +1,4 @@
-# make demo | test | lint | env | format | clean
+# make demo | mini | test | lint | env | format | clean
 #
 # The first use makes .venv with PYTHON and installs into it; a change of pyproject.toml installs
 # again. VENV=/path takes an environment that exists, PIP_ARGS goes to pip (for machines without
@@ -14,10 +14,13 @@ stamp := $(VENV)/.mmc2fmae-installed
 # In an environment that several checkouts share, each one runs its own files.
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
-.PHONY: demo test lint env format clean
+.PHONY: demo mini test lint env format clean
 
 demo: $(stamp)
 	$(python) tools/demo.py
+
+mini: $(stamp)
+	$(python) tools/mini.py
 
 test: $(stamp)
 	$(python) -m pytest -q
@@ -45,7 +48,7 @@ $(stamp): pyproject.toml
 	@$(call check_version,$(python))
 	@$(python) -m pip --version >/dev/null 2>&1 || $(python) -m ensurepip
 	@# Compiled mmcv and mmcv-lite are the same folder: an mmcv that is there stays untouched.
-	extras=test,tensorboard; \
+	extras=test,tensorboard,corruptions; \
 	$(python) -c 'import sys, importlib.util as u; sys.exit(u.find_spec("mmcv") is None)' \
 		|| extras=$$extras,lite; \
 	$(python) -m pip install --disable-pip-version-check $(PIP_ARGS) -e ".[$$extras]"

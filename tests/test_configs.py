@@ -11,7 +11,8 @@ from timm.models import VisionTransformer
 import mmc2fmae  # noqa: F401
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
-PRETRAIN = sorted([*CONFIGS.glob('pretrain/*.py'), *CONFIGS.glob('mini/*.py')])
+MINI = [CONFIGS / 'mini/c2fmae_mini_scenes.py', CONFIGS / 'mini/demo.py']
+PRETRAIN = [*sorted(CONFIGS.glob('pretrain/*.py')), *MINI]
 
 
 def count(module: torch.nn.Module) -> int:

@@ -11,6 +11,8 @@ default_hooks = dict(
     checkpoint=dict(type='AtomicCheckpointHook', interval=1, max_keep_ckpts=1),
 )
 custom_hooks = [
+    dict(type='DatasetCheckHook'),
+    dict(type='KeyedRandomnessHook'),
     dict(type='CheckpointCoverageHook'),
     dict(type='SameScheduleHook'),
     dict(type='NonFiniteGuardHook'),

@@ -10,6 +10,7 @@ from mmc2fmae.engine.checkpoints import (
 from mmc2fmae.engine.guards import NonFiniteGuardHook, SameScheduleHook
 from mmc2fmae.engine.hooks import (
     DataProgressHook,
+    KeyedRandomnessHook,
     PreflightHook,
     PretrainLogHook,
     RunRecordHook,
@@ -22,6 +23,7 @@ __all__ = [
     'CheckpointCoverageHook',
     'CheckpointMismatch',
     'DataProgressHook',
+    'KeyedRandomnessHook',
     'LayerDecayConstructor',
     'LearningRateRangeHook',
     'NonFiniteGuardHook',

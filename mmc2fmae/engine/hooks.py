@@ -1,18 +1,23 @@
 """Hooks of a pre-training run: what workers must know, what the log shows, what was skipped."""
 
 import json
+import random
 import resource
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 from mmengine.dataset import default_collate
 from mmengine.dist import all_gather_object, get_world_size
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from mmpretrain.models import VisionTransformer
+from torch.utils.data import Dataset
 
-from mmc2fmae.datasets.transforms import ProgressiveMasking
+from mmc2fmae.checkpoints import describe_module, describe_preprocessor, statement
+from mmc2fmae.datasets.transforms import KeyedRandomness, ProgressiveMasking
 from mmc2fmae.engine.atomic_io import write_atomically
 from mmc2fmae.env import collect
 
@@ -29,6 +34,36 @@ class DataProgressHook(Hook):
         """Set the progress of the training dataset."""
         t = runner.epoch / max(runner.max_epochs - 1, 1)
         runner.train_dataloader.dataset.progress.set(runner.seed, runner.epoch, t)
+
+
+def _transforms(dataset: Dataset) -> list:
+    """Return the transforms of a dataset and of the datasets that it wraps."""
+    inner = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
+    own = dataset.pipeline.transforms if hasattr(dataset, 'pipeline') else []
+    return [*own, *(t for part in inner if part is not None for t in _transforms(part))]
+
+
+@HOOKS.register_module()
+class KeyedRandomnessHook(Hook):
+    """Key every draw of a fine-tuning run, so that a resumed run repeats an uninterrupted one.
+
+    Data workers learn of seed and epoch through :class:`~mmc2fmae.datasets.KeyedRandomness`. The
+    process's own generators (mixup, drop path) are seeded by (seed, iteration, process).
+    """
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Tell the pipeline seed and epoch."""
+        for transform in _transforms(runner.train_dataloader.dataset):
+            if isinstance(transform, KeyedRandomness):
+                transform.progress.set(runner.seed, runner.epoch, 0.0)
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
+        """Seed the iteration."""
+        key = np.random.SeedSequence([runner.seed, runner.iter, runner.rank])
+        first, second, third = key.generate_state(3).tolist()
+        random.seed(first)
+        np.random.seed(second)
+        torch.manual_seed(third)
 
 
 @HOOKS.register_module()
@@ -131,7 +166,11 @@ class PreflightHook(Hook):
 
 @HOOKS.register_module()
 class RunRecordHook(Hook):
-    """Record versions, commit and hardware with the run and in every checkpoint's ``meta``."""
+    """Record with the run, and in every checkpoint's ``meta``, what its weights cannot say.
+
+    That is versions, commit and hardware (``environment``), and architecture and preprocessing of a
+    ViT backbone (``backbone``), so that the checkpoint can be used without its config.
+    """
 
     def before_run(self, runner: Runner) -> None:
         """Write ``environment.json`` beside the run's log."""
@@ -143,3 +182,12 @@ class RunRecordHook(Hook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add the record to the checkpoint."""
         checkpoint['meta']['environment'] = self.record
+        model = getattr(runner.model, 'module', runner.model)
+        vit = getattr(model, 'backbone', None)
+        if isinstance(vit, VisionTransformer):
+            arch = describe_module(vit)
+            preprocessing = describe_preprocessor(model.data_preprocessor, arch.img_size)
+            windows = {getattr(layer.attn, 'window_size', 0) for layer in vit.layers}
+            checkpoint['meta']['backbone'] = statement(arch, preprocessing) | dict(
+                window_size=int(max(windows))
+            )

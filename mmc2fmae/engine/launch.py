@@ -92,7 +92,9 @@ def load_config(args: argparse.Namespace) -> Config:
             raise FileNotFoundError(f'--data-root {args.data_root} is no folder')
         for split in ('train', 'val', 'test'):
             if cfg.get(f'{split}_dataloader'):
-                _set_data_root(cfg[f'{split}_dataloader'].dataset, args.data_root)
+                dataset = cfg[f'{split}_dataloader'].dataset
+                _move_ann_file(cfg.get(f'{split}_evaluator'), dataset, args.data_root)
+                _set_data_root(dataset, args.data_root)
     if args.tensorboard:
         _add_tensorboard(cfg)
     _fit_hardware(cfg)
@@ -153,6 +155,8 @@ def build_runner(cfg: Config) -> Runner:
         torch.distributed.init_process_group('gloo')
         wrapper = cfg.get('model_wrapper_cfg') or dict(type='MMDistributedDataParallel')
         cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
+        if _unsync_norms(cfg.model):
+            print_log('no GPU: BN for SyncBN, each process normalises by its own batch')
     runner = RUNNERS.build(cfg) if cfg.get('runner_type') else Runner.from_cfg(cfg)
     # mmengine writes a line per parameter that does not decay: hundreds, before the first step.
     runner.logger.addFilter(lambda record: not record.getMessage().startswith('paramwise_options'))
@@ -175,6 +179,14 @@ def _set_data_root(dataset: dict, root: str) -> None:
         _set_data_root(part, root)
 
 
+def _move_ann_file(evaluator: dict | list | None, dataset: dict, root: str) -> None:
+    """Let metrics read their annotations (COCO's) below the new root of the data, too."""
+    old = Path(dataset.get('data_root') or '')
+    for metric in [evaluator] if isinstance(evaluator, dict) else evaluator or []:
+        if metric.get('ann_file') and Path(metric['ann_file']).is_relative_to(old):
+            metric['ann_file'] = str(Path(root) / Path(metric['ann_file']).relative_to(old))
+
+
 def _fill_backbone(cfg: Config, checkpoint: str) -> None:
     """Let the backbone start from a checkpoint; a resumed run has its weights from elsewhere."""
     if 'backbone' not in cfg.model:
@@ -192,6 +204,15 @@ def _add_tensorboard(cfg: Config) -> None:
     visualizer = cfg.setdefault('visualizer', dict(type='Visualizer', vis_backends=[]))
     backends = [*visualizer.get('vis_backends', []), dict(type='TensorboardVisBackend')]
     visualizer['vis_backends'] = backends
+
+
+def _unsync_norms(part: dict | list) -> bool:
+    """Replace SyncBN, which has no CPU kernel, by BN in a model's config; tell if there was any."""
+    found = isinstance(part, dict) and part.get('type') == 'SyncBN'
+    if found:
+        part['type'] = 'BN'
+    inner = part.values() if isinstance(part, dict) else part
+    return any([found, *(_unsync_norms(v) for v in inner if isinstance(v, dict | list))])
 
 
 def _fit_hardware(cfg: Config) -> None:

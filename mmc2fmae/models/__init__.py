@@ -3,13 +3,21 @@
 from mmc2fmae.models.c2fmae import C2FMAE, MultiGranularPreprocessor
 from mmc2fmae.models.decoders import CascadedDecoder, ParallelDecoder
 from mmc2fmae.models.heads import MultiGranularHead
+from mmc2fmae.models.multi_granular_classifier import (
+    LabelledMultiGranularPreprocessor,
+    MultiGranularClassifier,
+)
 from mmc2fmae.models.multi_granular_vit import MultiGranularViT
+from mmc2fmae.models.necks import FullPrecision
 from mmc2fmae.models.plain_vit import PlainViT
 from mmc2fmae.models.tokens import TokenLayout
 
 __all__ = [
     'C2FMAE',
     'CascadedDecoder',
+    'FullPrecision',
+    'LabelledMultiGranularPreprocessor',
+    'MultiGranularClassifier',
     'MultiGranularHead',
     'MultiGranularPreprocessor',
     'MultiGranularViT',

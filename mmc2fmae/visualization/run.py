@@ -14,8 +14,9 @@ from mmengine.config import Config
 from mmengine.dataset import default_collate
 from mmpretrain.registry import DATASETS, MODELS
 
+from mmc2fmae.checkpoints import read_state_dict
 from mmc2fmae.engine.atomic_io import latest_checkpoint
-from mmc2fmae.engine.checkpoints import coverage, read_state_dict, require_full
+from mmc2fmae.engine.checkpoints import coverage, require_full
 from mmc2fmae.visualization.reconstruction import draw_reconstructions
 
 

@@ -15,7 +15,7 @@ class KeyedRandomness(BaseTransform):
 
     The transforms of mmpretrain and mmdet draw from Python's, NumPy's and PyTorch's global
     generators. Seeded by (seed, epoch, sample), they repeat with any number of workers and after
-    an interruption. :class:`~mmc2fmae.engine.EpochSeedHook` sets seed and epoch.
+    an interruption. :class:`~mmc2fmae.engine.KeyedRandomnessHook` sets seed and epoch.
     """
 
     def __init__(self) -> None:

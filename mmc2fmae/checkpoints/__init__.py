@@ -1,0 +1,28 @@
+"""Checkpoints of plain ViTs: from any house to our backbone, and from it to timm, Hugging Face."""
+
+from mmc2fmae.checkpoints.architecture import (
+    Architecture,
+    Preprocessing,
+    describe_module,
+    describe_preprocessor,
+    statement,
+)
+from mmc2fmae.checkpoints.backbone import Backbone, build_backbone, read_backbone, weights_for
+from mmc2fmae.checkpoints.export import export_backbone, timm_call
+from mmc2fmae.checkpoints.files import CheckpointMismatch, read_state_dict
+
+__all__ = [
+    'Architecture',
+    'Backbone',
+    'CheckpointMismatch',
+    'Preprocessing',
+    'build_backbone',
+    'describe_module',
+    'describe_preprocessor',
+    'export_backbone',
+    'read_backbone',
+    'read_state_dict',
+    'statement',
+    'timm_call',
+    'weights_for',
+]

@@ -1,0 +1,300 @@
+"""What a plain ViT looks like and how its images are prepared: read off weights and modules."""
+
+from dataclasses import asdict, dataclass
+from math import isqrt
+
+import torch
+from mmpretrain.models import VisionTransformer
+from torch import Tensor, nn
+from torchvision.transforms import (
+    CenterCrop,
+    Compose,
+    InterpolationMode,
+    Normalize,
+    Resize,
+    ToTensor,
+)
+
+from mmc2fmae.checkpoints.files import CheckpointMismatch
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+# Heads cannot be read from weights. 64 dimensions a head is the rule, ViT-H and ViT-g leave it.
+PUBLISHED_HEADS = {1280: 16, 1408: 16}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A plain ViT with a class token and absolute positions.
+
+    Attributes:
+        embed_dims: Width of a token.
+        num_layers: Number of blocks.
+        num_heads: Attention heads of a block; None where it is not known.
+        feedforward_channels: Width inside of the MLPs.
+        patch_size: Side of a patch in pixels.
+        img_size: Height and width in pixels that the positions are for.
+        in_channels: Channels of the image.
+        qkv_bias: Whether queries, keys and values have a bias.
+        final_norm: Whether a layer norm follows the last block (MultiMAE has none).
+        pooled_norm: Whether a layer norm follows the mean over patches (fine-tuned MAE, BEiT).
+        norm_eps: Epsilon of the layer norms.
+    """
+
+    embed_dims: int
+    num_layers: int
+    num_heads: int | None
+    feedforward_channels: int
+    patch_size: int
+    img_size: tuple[int, int]
+    in_channels: int
+    qkv_bias: bool
+    final_norm: bool
+    pooled_norm: bool
+    norm_eps: float
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        return self.img_size[0] // self.patch_size, self.img_size[1] // self.patch_size
+
+    def options(self) -> dict:
+        """Return the options that build the ViT with mmpretrain's VisionTransformer."""
+        return dict(
+            arch=dict(
+                embed_dims=self.embed_dims,
+                num_layers=self.num_layers,
+                num_heads=self.num_heads,
+                feedforward_channels=self.feedforward_channels,
+            ),
+            img_size=self.img_size,
+            patch_size=self.patch_size,
+            in_channels=self.in_channels,
+            qkv_bias=self.qkv_bias,
+            final_norm=self.final_norm,
+            out_type='avg_featmap' if self.pooled_norm else 'raw',
+            norm_cfg=dict(type='LN', eps=self.norm_eps),
+        )
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of every weight under our names."""
+        width, inner, patch = self.embed_dims, self.feedforward_channels, self.patch_size
+        tokens = self.grid[0] * self.grid[1] + 1
+        shapes = dict(cls_token=(1, 1, width), pos_embed=(1, tokens, width))
+        shapes['patch_embed.projection.weight'] = (width, self.in_channels, patch, patch)
+        shapes['patch_embed.projection.bias'] = (width,)
+        for i in range(self.num_layers):
+            layer = f'layers.{i}'
+            for name, (out, into) in {
+                'attn.qkv': (3 * width, width),
+                'attn.proj': (width, width),
+                'ffn.layers.0.0': (inner, width),
+                'ffn.layers.1': (width, inner),
+            }.items():
+                shapes[f'{layer}.{name}.weight'] = (out, into)
+                if name != 'attn.qkv' or self.qkv_bias:
+                    shapes[f'{layer}.{name}.bias'] = (out,)
+            norms = (f'{layer}.ln1', f'{layer}.ln2')
+            shapes |= {f'{n}.{leaf}': (width,) for n in norms for leaf in ('weight', 'bias')}
+        norms = (['ln1'] if self.final_norm else []) + (['ln2'] if self.pooled_norm else [])
+        return shapes | {f'{n}.{leaf}': (width,) for n in norms for leaf in ('weight', 'bias')}
+
+    def __str__(self) -> str:
+        norms = [name for name in ('final_norm', 'pooled_norm') if getattr(self, name)]
+        return (
+            f'width {self.embed_dims}, {self.num_layers} blocks, {self.num_heads or "unknown"} '
+            f'heads, MLP {self.feedforward_channels}, patch {self.patch_size}, image '
+            f'{self.img_size[0]}x{self.img_size[1]}x{self.in_channels}, qkv '
+            f'{"with" if self.qkv_bias else "without"} bias, norms after the blocks: '
+            f'{", ".join(norms) or "none"} (eps {self.norm_eps:g})'
+        )
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes the backbone's input.
+
+    Attributes:
+        size: Height and width in pixels.
+        mean: Mean of the channels of an RGB image in [0, 1].
+        std: Deviation of the channels.
+        assumed: True where the checkpoint does not say, and these are ImageNet's numbers.
+    """
+
+    size: tuple[int, int]
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    assumed: bool = False
+
+    def transform(self, size: int | None = None) -> Compose:
+        """Return MAE's evaluation transform, from a PIL image in RGB to a (3, H, W) tensor.
+
+        The shorter side is resized to size * 256 / 224 (bicubic, antialiased), then the centre is
+        cropped.
+
+        Args:
+            size: Side of the crop in pixels, in place of the checkpoint's.
+        """
+        size = (size, size) if size else self.size
+        return Compose(
+            [
+                Resize(round(max(size) * 256 / 224), InterpolationMode.BICUBIC),
+                CenterCrop(size),
+                ToTensor(),
+                Normalize(self.mean, self.std),
+            ]
+        )
+
+    def __str__(self) -> str:
+        rounded = [[round(x, 4) for x in numbers] for numbers in (self.mean, self.std)]
+        note = " (ImageNet's: the file does not say)" if self.assumed else ''
+        return f'RGB, mean {rounded[0]}, std {rounded[1]}{note}'
+
+
+def statement(arch: Architecture, preprocessing: Preprocessing | None) -> dict:
+    """Return plain numbers that a checkpoint can carry about its backbone.
+
+    Args:
+        arch: The backbone.
+        preprocessing: Its preprocessing, None where it is not known.
+    """
+    said = asdict(arch) | dict(img_size=list(arch.img_size))
+    if preprocessing:
+        said |= dict(mean=list(preprocessing.mean), std=list(preprocessing.std))
+    return said
+
+
+def describe_module(vit: VisionTransformer) -> Architecture:
+    """Describe a built ViT."""
+    projection, first = vit.patch_embed.projection, vit.layers[0]
+    return Architecture(
+        embed_dims=int(vit.embed_dims),
+        num_layers=int(vit.num_layers),
+        num_heads=int(first.attn.num_heads),
+        feedforward_channels=int(first.ffn.layers[1].in_features),
+        patch_size=int(projection.kernel_size[0]),
+        img_size=tuple(int(n * projection.kernel_size[0]) for n in vit.patch_resolution),
+        in_channels=int(projection.in_channels),
+        qkv_bias=first.attn.qkv.bias is not None,
+        final_norm=bool(vit.final_norm),
+        pooled_norm=hasattr(vit, 'ln2'),
+        norm_eps=float(first.ln1.eps),
+    )
+
+
+def describe_preprocessor(
+    preprocessor: nn.Module, img_size: tuple[int, int]
+) -> Preprocessing | None:
+    """Describe the preprocessing of an OpenMMLab data preprocessor.
+
+    Args:
+        preprocessor: Data preprocessor with buffers ``mean`` and ``std`` in [0, 255].
+        img_size: Height and width in pixels.
+
+    Returns:
+        The preprocessing; None where the preprocessor does not normalise.
+    """
+    mean, std = (getattr(preprocessor, name, None) for name in ('mean', 'std'))
+    if not (isinstance(mean, Tensor) and isinstance(std, Tensor)):
+        return None
+    mean, std = (tuple((x.double().flatten() / 255).tolist()) for x in (mean, std))
+    return Preprocessing(img_size, mean, std)
+
+
+def describe_weights(
+    weights: dict[str, Tensor], stated: dict
+) -> tuple[Architecture, dict[str, Tensor]]:
+    """Read the architecture off a ViT's weights and check that they are all there.
+
+    Args:
+        weights: Weights under our names; positions as (1, 1 + N, D), as (1, N, D) where the class
+            token has none, or as a map (1, D, h, w).
+        stated: What the file says beyond its weights; see :class:`CheckpointFile`.
+
+    Returns:
+        The architecture, and the weights with positions as (1, 1 + N, D): a class token without a
+        position gets zeros.
+
+    Raises:
+        CheckpointMismatch: Weights are missing or have shapes that do not fit together.
+    """
+    weights = dict(weights)
+    needed = ('patch_embed.projection.weight', 'pos_embed', 'cls_token', 'layers.0.attn.qkv.weight')
+    needed += ('layers.0.ffn.layers.0.0.weight',)
+    if absent := [key for key in needed if key not in weights]:
+        raise CheckpointMismatch(
+            'lacks parts of a plain ViT with a class token and absolute positions:\n'
+            + '\n'.join(f'  missing {key}' for key in absent)
+        )
+    kernel = weights['patch_embed.projection.weight']
+    if kernel.ndim != 4 or kernel.shape[2] != kernel.shape[3]:
+        raise CheckpointMismatch(
+            f'has a patch projection of shape {tuple(kernel.shape)}: expected square patches, '
+            '(width, channels, size, size)'
+        )
+    width, channels, patch = kernel.shape[:3]
+    weights['pos_embed'], grid = _square_positions(weights['pos_embed'], patch, stated)
+    heads = stated.get('num_heads')
+    if heads is None:
+        heads = PUBLISHED_HEADS.get(width) or (width // 64 if width % 64 == 0 else None)
+    elif width % heads:
+        raise CheckpointMismatch(f'is {width} wide, which {heads} heads do not divide')
+    numbers = {int(key.split('.')[1]) for key in weights if key.startswith('layers.')}
+    arch = Architecture(
+        embed_dims=width,
+        num_layers=max(numbers) + 1,
+        num_heads=heads,
+        feedforward_channels=len(weights['layers.0.ffn.layers.0.0.weight']),
+        patch_size=patch,
+        img_size=(grid[0] * patch, grid[1] * patch),
+        in_channels=channels,
+        qkv_bias='layers.0.attn.qkv.bias' in weights,
+        final_norm='ln1.weight' in weights,
+        pooled_norm='ln2.weight' in weights,
+        norm_eps=stated.get('norm_eps', 1e-6),
+    )
+    shapes = arch.shapes()
+    lines = [f'  missing {key}' for key in shapes if key not in weights]
+    lines += [f'  does not fit {key}' for key in weights if key not in shapes]
+    lines += [
+        f'  shape of {key}: {tuple(weights[key].shape)} in the file, {shape} in a plain ViT'
+        for key, shape in shapes.items()
+        if key in weights and weights[key].shape != shape
+    ]
+    if lines:
+        raise CheckpointMismatch(f'is no plain ViT ({arch}):\n' + '\n'.join(lines))
+    return arch, weights
+
+
+def _square_positions(
+    positions: Tensor, patch: int, stated: dict
+) -> tuple[Tensor, tuple[int, int]]:
+    """Return positions as (1, 1 + h w, D), class token first, and their grid (h, w)."""
+    if positions.ndim == 4:
+        grid = tuple(positions.shape[2:])
+        positions = positions.flatten(2).transpose(1, 2)
+    elif positions.ndim != 3:
+        raise CheckpointMismatch(
+            f'has positions of shape {tuple(positions.shape)}: expected 3 axes'
+        )
+    elif 'img_size' in stated:
+        grid = tuple(side // patch for side in stated['img_size'])
+    else:
+        grids = [
+            isqrt(n) for n in (positions.shape[1] - 1, positions.shape[1]) if isqrt(n) ** 2 == n
+        ]
+        if not grids:
+            raise CheckpointMismatch(
+                f'has {positions.shape[1]} positions: expected a square grid with or without the '
+                'class token, and the file does not say its image size'
+            )
+        grid = (grids[0], grids[0])
+    count = grid[0] * grid[1]
+    if positions.shape[1] == count:
+        positions = torch.cat([torch.zeros_like(positions[:, :1]), positions], dim=1)
+    if positions.shape[1] != count + 1:
+        raise CheckpointMismatch(
+            f'has {positions.shape[1]} positions, but a grid of {grid[0]}x{grid[1]} patches'
+        )
+    return positions, grid

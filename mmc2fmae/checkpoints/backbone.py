@@ -1,0 +1,164 @@
+"""The backbone of any checkpoint: its weights under our names, what it is, how to feed it."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from mmengine.logging import print_log
+from mmpretrain.models import VisionTransformer
+from mmpretrain.models.utils import resize_pos_embed
+from torch import Tensor, nn
+
+from mmc2fmae.checkpoints.architecture import Architecture, Preprocessing, describe_weights
+from mmc2fmae.checkpoints.files import CheckpointMismatch, read_file
+from mmc2fmae.checkpoints.naming import explain, find_encoder, to_our_names
+
+
+@dataclass
+class Backbone:
+    """A plain ViT from a checkpoint.
+
+    Attributes:
+        weights: Every weight of the ViT under our (mmpretrain's) names.
+        arch: What it looks like.
+        preprocessing: How images are prepared for it.
+        source: The file, and how it names things.
+        stated: What the file says beyond its weights; see :class:`CheckpointFile`.
+        label_embeds: Embeddings of further granularities, in files of C2FMAE.
+        unused: Keys of the file that lie beside the encoder.
+    """
+
+    weights: dict[str, Tensor]
+    arch: Architecture
+    preprocessing: Preprocessing
+    source: str
+    stated: dict = field(default_factory=dict)
+    label_embeds: dict[str, Tensor] = field(default_factory=dict)
+    unused: list[str] = field(default_factory=list)
+
+    def report(self) -> str:
+        """Say in a few lines what was read, what was filled and what was left."""
+        total = len(self.arch.shapes())
+        numbers = sum(value.numel() for value in self.weights.values())
+        assumed = 'num_heads' not in self.stated and self.arch.num_heads is not None
+        heads = '; heads are assumed, --num-heads overrides' if assumed else ''
+        groups = Counter(re.match(r'(module\.)?[^.]+', key)[0] for key in self.unused)
+        left = ', '.join(f'{name} ({count})' for name, count in groups.items())
+        labels = sorted({key.split('.')[1] for key in self.label_embeds})
+        lines = [
+            f'from: {self.source}',
+            f'filled: {len(self.weights)}/{total} tensors, {numbers / 1e6:.1f} M parameters',
+            f'beside the encoder, unused: {left or "nothing"}',
+            f'architecture: {self.arch}{heads}',
+            f'preprocessing: {self.preprocessing}',
+        ]
+        if labels:
+            lines.append(f'embeddings of labels: {", ".join(labels)} (no part of the plain ViT)')
+        if size := self.stated.get('window_size'):
+            lines.append(
+                f'note: it was trained with attention in windows of {size} patches, a plain ViT '
+                'attends globally and computes something else'
+            )
+        return '\n'.join(lines)
+
+
+def read_backbone(path: str | Path, **stated: object) -> Backbone:
+    """Read the backbone of a checkpoint, whichever house it comes from.
+
+    Known are files of this project and mmpretrain, official MAE, MultiMAE (rgb path), timm, DINO,
+    iBOT, MoCo v3, DeiT, BEiT-style ViTs with absolute positions and Hugging Face ViTs, also within
+    a larger model.
+
+    Args:
+        path: File, or Hugging Face or timm folder.
+        **stated: What the caller knows better than the file: ``num_heads``, ``norm_eps``,
+            ``img_size``, ``mean``, ``std``; None is passed over.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        CheckpointMismatch: It is no checkpoint of a plain ViT; the message lists the keys.
+    """
+    file = read_file(path)
+    stated = file.stated | {key: value for key, value in stated.items() if value is not None}
+    complaints = []
+    try:
+        naming, prefix = find_encoder(list(file.weights))
+        weights, unused, strange = to_our_names(file.weights, naming, prefix)
+        if strange:
+            complaints.append(explain(strange))
+        arch, weights = describe_weights(weights, stated)
+    except CheckpointMismatch as error:
+        complaints.append(str(error))
+    if complaints:
+        raise CheckpointMismatch(f'{file.path} ' + '\nand '.join(complaints))
+    preprocessing = Preprocessing(arch.img_size, assumed='mean' not in stated)
+    if 'mean' in stated:
+        mean, std = tuple(stated['mean']), tuple(stated['std'])
+        preprocessing = replace(preprocessing, mean=mean, std=std)
+    labels = f'{prefix}label_embeds.'
+    place = f' under {prefix!r}' if prefix else ''
+    return Backbone(
+        weights=weights,
+        arch=arch,
+        preprocessing=preprocessing,
+        source=f'{file.path}, names of {naming.name}{place}',
+        stated=stated,
+        label_embeds={
+            key.removeprefix(prefix): value
+            for key, value in file.weights.items()
+            if key.startswith(labels)
+        },
+        unused=[key for key in unused if not key.startswith(labels)],
+    )
+
+
+def build_backbone(
+    path: str | Path, out_type: str = 'raw', **stated: object
+) -> tuple[VisionTransformer, Preprocessing]:
+    """Build the backbone of a checkpoint as a PyTorch module with its weights, for inference.
+
+    Args:
+        path: Checkpoint; see :func:`read_backbone`.
+        out_type: What the module returns a block: 'raw' (B, 1 + N, D), class token first, or
+            'cls_token' (B, D), 'featmap' (B, D, h, w).
+        **stated: See :func:`read_backbone`.
+
+    Returns:
+        The module in evaluation mode and the preprocessing of its images. The module takes images
+        of any size that the patch divides; positions are resampled.
+
+    Raises:
+        CheckpointMismatch: The file does not fit, or its number of heads is unknown.
+    """
+    found = read_backbone(path, **stated)
+    if found.arch.num_heads is None:
+        raise CheckpointMismatch(
+            f'{path} does not say its number of heads, and 64 a head does not divide '
+            f'{found.arch.embed_dims}: give num_heads (--num-heads)'
+        )
+    print_log(found.report(), logger='current')
+    vit = VisionTransformer(**found.arch.options())
+    vit.load_state_dict(found.weights)
+    vit.out_type = out_type  # the options name it by the norms that the ViT has
+    vit.eval()  # returns None: mmpretrain's train() does
+    return vit, found.preprocessing
+
+
+def weights_for(found: Backbone, module: nn.Module) -> dict[str, Tensor]:
+    """Return a backbone's weights as a module needs them: positions resampled to its grid.
+
+    Args:
+        found: A backbone.
+        module: The module to fill; one without a class token gets none.
+    """
+    weights = found.weights | found.label_embeds
+    if hasattr(module, 'patch_resolution'):
+        positions = resize_pos_embed(
+            weights['pos_embed'], found.arch.grid, tuple(module.patch_resolution)
+        )
+        if module.cls_token is None:
+            weights.pop('cls_token')
+            positions = positions[:, 1:]
+        weights['pos_embed'] = positions
+    return weights

@@ -1,0 +1,1 @@
+"""Evaluation of pre-trained encoders and of fine-tuned models."""

@@ -1,0 +1,320 @@
+"""Features of images from a plain ViT: which token, after which block, for any number of images."""
+
+import argparse
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.utils import ProgressBar
+from mmpretrain.models import VisionTransformer
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from mmc2fmae.checkpoints import Preprocessing, build_backbone
+from mmc2fmae.datasets.multi_granular import IMAGE_SUFFIXES, list_files
+from mmc2fmae.engine.atomic_io import write_atomically
+
+TOKENS = ('cls', 'mean', 'patches')
+
+
+@dataclass(frozen=True)
+class FeatureOptions:
+    """How features are computed.
+
+    Attributes:
+        tokens: Which of 'cls' (class token), 'mean' (mean over patches), 'patches' (the grid).
+        blocks: After which blocks, from 0; () is the last one.
+        size: Side of the square input in pixels; None is the checkpoint's.
+        batch_size: Images of a forward pass.
+        workers: Processes that read images.
+        device: 'cpu', 'cuda', ...
+        half: Compute under autocast to float16 and store float16; needs a GPU.
+    """
+
+    tokens: Sequence[str] = ('cls',)
+    blocks: Sequence[int] = ()
+    size: int | None = None
+    batch_size: int = 64
+    workers: int = 2
+    device: str = 'cpu'
+    half: bool = False
+
+
+def add_feature_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that all tools share which compute features."""
+    parser.add_argument('--size', type=int, help="side of the input (the checkpoint's)")
+    parser.add_argument('--batch-size', type=int, default=64)
+    parser.add_argument('--workers', type=int, default=2, help='processes that read images')
+    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--half', action='store_true', help='float16 throughout; needs a GPU')
+
+
+class ImageFiles(Dataset):
+    """Images of a list of files, transformed.
+
+    Args:
+        paths: Files.
+        transform: From a PIL image in RGB to a tensor.
+    """
+
+    def __init__(self, paths: Sequence[Path], transform) -> None:
+        self.paths = list(paths)
+        self.transform = transform
+
+    def __len__(self) -> int:
+        """Return the number of files."""
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Return an image.
+
+        Raises:
+            ValueError: It cannot be read; the message names it.
+        """
+        try:
+            with Image.open(self.paths[index]) as image:
+                return self.transform(image.convert('RGB'))
+        except Exception as error:  # Pillow raises many kinds on damaged files
+            raise _unreadable(self.paths[index], error) from error
+
+
+def find_images(source: str | Path) -> list[Path]:
+    """List the images that a user means.
+
+    Args:
+        source: A folder (searched recursively), a ``.txt`` list with a path a line (relative to the
+            list's folder), or a single image.
+
+    Returns:
+        Paths, those of a folder sorted.
+
+    Raises:
+        FileNotFoundError: There is nothing of that name, or no image in it.
+        ValueError: The header of a file is not an image's.
+    """
+    source = Path(source)
+    if source.is_dir():
+        names = [n for n in list_files(str(source)) if n.lower().endswith(IMAGE_SUFFIXES)]
+        paths = [source / name for name in names]
+    elif source.suffix == '.txt' and source.is_file():
+        lines = source.read_text(encoding='utf-8').splitlines()
+        paths = [source.parent / line.strip() for line in lines if line.strip()]
+    else:
+        paths = [source]
+    if not paths:
+        raise FileNotFoundError(f'{source} holds no images ({", ".join(IMAGE_SUFFIXES)})')
+    for path in paths:  # headers only: cheap, and most mistakes show before the run
+        if not path.is_file():
+            raise FileNotFoundError(f'image {path} does not exist')
+        try:
+            with Image.open(path):
+                pass
+        except Exception as error:
+            raise _unreadable(path, error) from error
+    return paths
+
+
+def block_tokens(vit: VisionTransformer, images: Tensor, blocks: Sequence[int]) -> list[Tensor]:
+    """Return all tokens after some blocks.
+
+    Args:
+        vit: The backbone.
+        images: (B, 3, H, W) prepared images.
+        blocks: Blocks, from 0, ascending.
+
+    Returns:
+        A (B, 1 + N, D) tensor a block, class token first; the final norm is applied after the last
+        block alone.
+    """
+    vit.out_type, vit.out_indices = 'raw', list(blocks)
+    return list(vit(images))
+
+
+def pool(tokens: Tensor, kind: str, grid: tuple[int, int]) -> Tensor:
+    """Reduce (B, 1 + N, D) tokens to what was asked for.
+
+    Args:
+        tokens: Tokens, class token first.
+        kind: 'cls' or 'mean' give (B, D), 'patches' gives (B, h, w, D).
+        grid: Rows and columns of patches, (h, w).
+    """
+    if kind == 'cls':
+        return tokens[:, 0]
+    if kind == 'mean':
+        return tokens[:, 1:].mean(dim=1)
+    return tokens[:, 1:].unflatten(1, grid)
+
+
+def check_options(vit: VisionTransformer, size: tuple[int, int], options: FeatureOptions) -> None:
+    """Check options before a long run.
+
+    Args:
+        vit: The backbone.
+        size: Height and width of its input in pixels.
+        options: The options.
+
+    Raises:
+        ValueError: An option does not fit the backbone or the machine.
+    """
+    strangers = [b for b in options.blocks if not 0 <= b < vit.num_layers]
+    if strangers:
+        raise ValueError(f'no block {strangers}: the ViT has blocks 0 to {vit.num_layers - 1}')
+    unknown = sorted(set(options.tokens) - set(TOKENS))
+    if unknown or not options.tokens:
+        raise ValueError(f'tokens {unknown}: expected some of {TOKENS}')
+    projection = vit.patch_embed.projection
+    if any(side % projection.kernel_size[0] for side in size):
+        raise ValueError(f'size {size} is no multiple of the patch {projection.kernel_size[0]}')
+    if projection.in_channels != 3:
+        raise ValueError(f'the ViT reads {projection.in_channels} channels, photographs have 3')
+    if options.half and not options.device.startswith('cuda'):
+        raise ValueError(f'half precision is for GPUs, the device is {options.device}')
+
+
+def iterate_features(
+    vit: VisionTransformer,
+    preprocessing: Preprocessing,
+    paths: Sequence[Path],
+    options: FeatureOptions,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Compute features batch by batch, in the order of the files, with a progress bar.
+
+    Where the ViT has a norm of pooled features (fine-tuned MAE, BEiT), the mean of the last block
+    passes through it, as in the model it was trained in.
+
+    Args:
+        vit: Backbone of :func:`mmc2fmae.checkpoints.build_backbone`.
+        preprocessing: Its preprocessing.
+        paths: Images.
+        options: How.
+
+    Yields:
+        ``{'cls_11': (B, D), 'patches_11': (B, h, w, D), ...}``, a key for each token and block.
+
+    Raises:
+        ValueError: An option does not fit, or an image cannot be read.
+    """
+    size = (options.size, options.size) if options.size else preprocessing.size
+    check_options(vit, size, options)
+    last = vit.num_layers - 1
+    blocks = sorted(set(options.blocks)) or [last]
+    patch = vit.patch_embed.projection.kernel_size[0]
+    grid = (size[0] // patch, size[1] // patch)
+    dtype = torch.float16 if options.half else torch.float32
+    vit.to(options.device).eval()
+    loader = DataLoader(
+        ImageFiles(paths, preprocessing.transform(options.size)),
+        batch_size=options.batch_size,
+        num_workers=min(options.workers, len(paths)),
+        pin_memory=options.device.startswith('cuda'),
+    )
+    progress = ProgressBar(len(paths))
+    for images in loader:
+        features = {}
+        with (
+            torch.inference_mode(),
+            torch.autocast(options.device.split(':')[0], torch.float16, enabled=options.half),
+        ):
+            images = images.to(options.device, non_blocking=True)
+            for block, tokens in zip(blocks, block_tokens(vit, images, blocks), strict=True):
+                for kind in options.tokens:
+                    found = pool(tokens, kind, grid)
+                    if kind == 'mean' and block == last and hasattr(vit, 'ln2'):
+                        found = vit.ln2(found)
+                    features[f'{kind}_{block}'] = found.to(dtype).cpu().numpy()
+        yield features
+        progress.update(len(images))
+    print()
+
+
+def compute_features(
+    vit: VisionTransformer,
+    preprocessing: Preprocessing,
+    paths: Sequence[Path],
+    options: FeatureOptions,
+) -> dict[str, Tensor]:
+    """Compute features of images that fit into memory together; see :func:`iterate_features`."""
+    found, row = {}, 0
+    for batch in iterate_features(vit, preprocessing, paths, options):
+        for key, value in batch.items():
+            if key not in found:
+                found[key] = np.empty((len(paths), *value.shape[1:]), value.dtype)
+            found[key][row : row + len(value)] = value
+        row += len(value)
+    return {key: torch.from_numpy(value) for key, value in found.items()}
+
+
+def extract_features(
+    checkpoint: str | Path, source: str | Path, out: str | Path, options: FeatureOptions, **stated
+) -> dict[str, tuple[int, ...]]:
+    """Write the features of images to a folder of ``.npy`` files, never holding more than a batch.
+
+    Args:
+        checkpoint: Checkpoint of any house; see :func:`mmc2fmae.checkpoints.read_backbone`.
+        source: Images; see :func:`find_images`.
+        out: Folder to write: ``TOKEN_BLOCK.npy`` with a row an image, and ``features.json`` with
+            the images' names and all settings. It appears when it is complete.
+        options: How.
+        **stated: See :func:`mmc2fmae.checkpoints.read_backbone`.
+
+    Returns:
+        Shapes of what was written, by file name without suffix.
+
+    Raises:
+        FileExistsError: ``out`` exists.
+        OSError: The disk has less room than the features need.
+        ValueError: An option or an image is wrong.
+    """
+    out = Path(out)
+    if out.exists():
+        raise FileExistsError(f'{out} exists: choose another name or remove it')
+    vit, preprocessing = build_backbone(checkpoint, **stated)
+    paths = find_images(source)
+    aside = out.with_name(f'.{out.name}.tmp')
+    shutil.rmtree(aside, ignore_errors=True)  # of an interrupted run
+    aside.mkdir(parents=True)
+    arrays, row = {}, 0
+    for batch in iterate_features(vit, preprocessing, paths, options):
+        if not arrays:
+            _require_room(aside, batch, len(paths))
+            arrays = {
+                key: np.lib.format.open_memmap(
+                    aside / f'{key}.npy', 'w+', value.dtype, (len(paths), *value.shape[1:])
+                )
+                for key, value in batch.items()
+            }
+        for key, value in batch.items():
+            arrays[key][row : row + len(value)] = value
+        row += len(value)
+    for array in arrays.values():
+        array.flush()
+    said = dict(
+        checkpoint=str(checkpoint),
+        preprocessing=asdict(preprocessing),
+        options=asdict(options),
+        images=[str(path) for path in paths],
+    )
+    write_atomically(json.dumps(said, indent=1).encode(), aside / 'features.json')
+    aside.rename(out)
+    return {key: array.shape for key, array in arrays.items()}
+
+
+def _require_room(folder: Path, batch: dict[str, np.ndarray], count: int) -> None:
+    needed = sum(value[0].nbytes for value in batch.values()) * count
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise OSError(
+            f'{count:,} images need {needed / 1e9:.1f} GB of features, {folder.parent} has '
+            f'{free / 1e9:.1f} GB: take fewer tokens or blocks, or half precision'
+        )
+
+
+def _unreadable(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f'{path} is no readable image ({type(error).__name__}: {error}): repair it or leave it out'
+    )

@@ -1,0 +1,135 @@
+"""Weighted k-nearest-neighbour classification: how good features are without any training."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from mmc2fmae.checkpoints import build_backbone
+from mmc2fmae.datasets.image_folders import ImageFolders
+from mmc2fmae.evaluation.features import FeatureOptions, compute_features
+
+
+def knn_votes(
+    train: Tensor,
+    labels: Tensor,
+    queries: Tensor,
+    num_classes: int,
+    k: int = 20,
+    temperature: float = 0.07,
+    chunk: int = 4096,
+) -> Tensor:
+    """Let the k most similar training features vote for the class of each query.
+
+    A neighbour of cosine similarity s votes for its class with weight exp(s / temperature)
+    (Wu et al., CVPR 2018, Eq. 11; the protocol of DINO). Exact, and of bounded memory: similarities
+    are computed in blocks of ``chunk`` queries by ``chunk`` training features.
+
+    Args:
+        train: (N, D) features.
+        labels: (N,) classes in [0, num_classes).
+        queries: (M, D) features.
+        num_classes: Number of classes.
+        k: Neighbours.
+        temperature: Softness of the votes.
+        chunk: Side of a block.
+
+    Returns:
+        (M, num_classes) sums of votes, all divided by exp(1 / temperature).
+
+    Raises:
+        ValueError: There are fewer than k training features, or labels out of range.
+    """
+    if not 0 < k <= len(train):
+        raise ValueError(f'k is {k}, but there are {len(train)} training features')
+    if len(labels) != len(train) or labels.min() < 0 or labels.max() >= num_classes:
+        raise ValueError(
+            f'{len(labels)} labels from {labels.min()} to {labels.max()}: expected {len(train)} '
+            f'from 0 to {num_classes - 1}'
+        )
+    train = normalize(train.float(), dim=1)
+    votes = []
+    for query in normalize(queries.float(), dim=1).split(chunk):
+        nearest = query.new_empty(len(query), 0)
+        classes = labels.new_empty(len(query), 0)
+        for part, part_labels in zip(train.split(chunk), labels.split(chunk), strict=True):
+            similar = torch.cat([nearest, query @ part.T], dim=1)
+            candidates = torch.cat([classes, part_labels.expand(len(query), -1)], dim=1)
+            nearest, index = similar.topk(min(k, similar.shape[1]), dim=1)
+            classes = candidates.gather(1, index)
+        # Divided so, no weight is above 1 and nothing overflows; the order of classes is the same.
+        weights = ((nearest - 1) / temperature).exp()
+        votes.append(query.new_zeros(len(query), num_classes).scatter_add_(1, classes, weights))
+    return torch.cat(votes)
+
+
+def top_k_accuracy(votes: Tensor, labels: Tensor, k: int) -> float:
+    """Return the share, in percent, of rows whose label is among the k highest votes.
+
+    Args:
+        votes: (M, C) scores.
+        labels: (M,) classes.
+        k: How many may be named; all where there are fewer classes.
+    """
+    best = votes.topk(min(k, votes.shape[1]), dim=1).indices
+    return 100 * float((best == labels[:, None]).any(dim=1).double().mean())
+
+
+def evaluate_knn(
+    checkpoint: str | Path,
+    train: str | Path,
+    val: str | Path,
+    options: FeatureOptions,
+    k: int = 20,
+    temperature: float = 0.07,
+    **stated,
+) -> dict:
+    """Classify the images of one folder by their nearest neighbours in another.
+
+    Args:
+        checkpoint: Checkpoint of any house; see :func:`mmc2fmae.checkpoints.read_backbone`.
+        train: Folder of class folders with the neighbours.
+        val: Folder of class folders of the same names.
+        options: How features are computed; one token of one block.
+        k: Neighbours; see :func:`knn_votes`.
+        temperature: Softness of the votes.
+        **stated: See :func:`mmc2fmae.checkpoints.read_backbone`.
+
+    Returns:
+        ``top1`` and ``top5`` in percent with all settings and numbers of images.
+
+    Raises:
+        LabelsError: The two folders do not have the same classes.
+        ValueError: An option or an image is wrong, or there are fewer than k images.
+    """
+    known = ImageFolders(folder=str(train))
+    asked = ImageFolders(folder=str(val), classes=known.metainfo['classes'])
+    if k > len(known):
+        raise ValueError(f'k is {k}, but {train} holds {len(known)} images')
+    vit, preprocessing = build_backbone(checkpoint, **stated)
+    features, labels = [], []
+    for name, folder in (('train', known), ('val', asked)):
+        items = [folder.get_data_info(i) for i in range(len(folder))]
+        print(f'{name}: {len(items):,} images')
+        paths = [Path(item['img_path']) for item in items]
+        (found,) = compute_features(vit, preprocessing, paths, options).values()
+        features.append(found.to(options.device))
+        labels.append(torch.tensor([item['gt_label'] for item in items], device=options.device))
+    classes = len(known.metainfo['classes'])
+    votes = knn_votes(features[0], labels[0], features[1], classes, k, temperature)
+    return dict(
+        top1=top_k_accuracy(votes, labels[1], 1),
+        top5=top_k_accuracy(votes, labels[1], 5),
+        k=k,
+        temperature=temperature,
+        classes=classes,
+        train_images=len(known),
+        val_images=len(asked),
+        checkpoint=str(checkpoint),
+        train=str(train),
+        val=str(val),
+        preprocessing=asdict(preprocessing),
+        features=asdict(options),
+    )

@@ -1,0 +1,72 @@
+"""Results kept on disk as soon as they are known, so that nothing is ever evaluated twice."""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from mmc2fmae.engine.atomic_io import write_atomically
+
+
+class Counts(NamedTuple):
+    """What is counted over images; integers, so that parts add up to the same whole.
+
+    Args:
+        correct: Right predictions among the classes of the set.
+        correct_all: Right predictions among all classes of the model.
+        total: Images.
+    """
+
+    correct: int
+    correct_all: int
+    total: int
+
+    def __add__(self, other: 'Counts') -> 'Counts':
+        return Counts(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+def file_sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a file's content in hexadecimal digits."""
+    found = sha256()
+    with open(path, 'rb') as file:
+        while part := file.read(2**20):
+            found.update(part)
+    return found.hexdigest()
+
+
+class ResultStore:
+    """Counts of one set, under a key made of everything that they depend on.
+
+    Args:
+        root: Folder of the cache.
+        name: Name of the set.
+        settings: What the counts depend on, JSON types: checkpoint hash, protocol, model,
+            pipeline, files, ... but not how the work is split.
+    """
+
+    def __init__(self, root: str | Path, name: str, settings: dict) -> None:
+        self.settings = json.dumps(settings, indent=1, sort_keys=True, default=str)
+        self.key = sha256(self.settings.encode()).hexdigest()[:16]
+        self.folder = Path(root, f'{name}-{self.key}')
+
+    def read(self, unit: str) -> Counts | None:
+        """Return the counts of a unit, None where it has not been evaluated.
+
+        Raises:
+            ValueError: The file is damaged.
+        """
+        path = self.folder / f'{unit}.json'
+        try:
+            return Counts(**json.loads(path.read_text()))
+        except FileNotFoundError:
+            return None
+        except (TypeError, ValueError) as error:
+            raise ValueError(f'{path} is damaged ({error}): delete it and start again') from error
+
+    def write(self, unit: str, counts: Counts) -> None:
+        """Keep the counts of a unit, whole or not at all."""
+        write_atomically(json.dumps(counts._asdict()).encode(), self.folder / f'{unit}.json')
+
+    def describe(self) -> None:
+        """Write ``settings.json``, which says what the key in the folder's name stands for."""
+        write_atomically(self.settings.encode(), self.folder / 'settings.json')

@@ -1,0 +1,133 @@
+"""Robustness of a fine-tuned classifier (paper IV-B, Table IV), from config to table."""
+
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import broadcast_object_list, get_rank, get_world_size
+from mmengine.logging import print_log
+from mmengine.utils.dl_utils import set_multi_processing
+
+from mmc2fmae import env
+from mmc2fmae.evaluation import robustness_report
+from mmc2fmae.evaluation.robustness_run import (
+    Options,
+    Plan,
+    check_forward,
+    load_classifier,
+    make_plans,
+    run_units,
+    start_processes,
+)
+
+
+def evaluate_robustness(
+    config: str | Path,
+    checkpoint: str | Path,
+    sets: str | Path,
+    data_root: str | Path,
+    only: list[str] | None = None,
+    out: str | Path | None = None,
+    batch_size: int = 128,
+    workers: int = 4,
+    limit: int | None = None,
+    amp: str | None = None,
+    device: str | None = None,
+    cfg_options: dict | None = None,
+) -> dict | None:
+    """Evaluate what is not in the cache yet, then write and print one table of all sets.
+
+    Args:
+        config: Config of the classifier.
+        checkpoint: Its weights.
+        sets: Config with a field ``robustness``.
+        data_root: What the folders of the sets are relative to.
+        only: Names of the sets to take; None or empty takes all.
+        out: Folder for ``robustness.json``, ``.csv``, ``.md`` and the cache.
+        batch_size: Images at a time.
+        workers: Loader processes.
+        limit: Smoke run: images of each cell; outputs are named ``robustness_smoke`` and say so.
+        amp: 'bfloat16' or 'float16' for mixed precision on a GPU.
+        device: Device; None takes a GPU for each process, or the CPU.
+        cfg_options: Fields to override, of either config.
+
+    Returns:
+        What ``robustness.json`` holds; None in all processes but the first.
+
+    Raises:
+        FileNotFoundError: A config, checkpoint or part of the data is missing.
+        ValueError: Config, data and model do not fit together.
+    """
+    cfg = read_configs(config, sets, cfg_options)
+    checkpoint = Path(checkpoint)
+    out = Path(out or f'work_dirs/{Path(config).stem}/robustness_{checkpoint.stem}')
+    device = start_processes(device)
+    if amp and device.type != 'cuda':
+        print_log('--amp is ignored: mixed precision needs a GPU, this run is fp32')
+        amp = None
+    set_multi_processing(distributed=get_world_size() > 1)
+    torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32, on every GPU
+    torch.backends.cudnn.deterministic = True
+    options = Options(device, batch_size, workers, limit, amp or 'float32')
+    model = load_classifier(cfg, checkpoint, device)
+    plans: list = [None]
+    if get_rank() == 0:  # one process reads the folders: 75 of them have 50,000 files each
+        plans = [make_plans(cfg, checkpoint, Path(data_root), out, only or [], options)]
+    broadcast_object_list(plans)
+    (plans,) = plans
+    check_forward(plans, model, options)
+    run_units(plans, model, options)
+    if get_rank():
+        return None
+    report = make_report(plans, cfg, checkpoint, options)
+    stem = out / ('robustness_smoke' if limit else 'robustness')
+    robustness_report.write_report(report, stem)
+    for hint in robustness_report.hints(report['sets']):
+        print_log(hint)
+    print_log(robustness_report.table(report))
+    print_log(f'status: {report["status"]}; all numbers in {stem}.json, .csv and .md')
+    return report
+
+
+def read_configs(config: str | Path, sets: str | Path, cfg_options: dict | None = None) -> Config:
+    """Read a classifier's config and put the field ``robustness`` of another into it.
+
+    Raises:
+        FileNotFoundError: There is no such config.
+        ValueError: The second has no field ``robustness``.
+    """
+    for path in (config, sets):
+        if not Path(path).is_file():
+            raise FileNotFoundError(f'config {path} does not exist')
+    cfg, declared = Config.fromfile(config), Config.fromfile(sets)
+    if 'robustness' not in declared:
+        raise ValueError(f'{sets} has no field robustness: take one of configs/cls/robustness/')
+    cfg.robustness = declared.robustness
+    cfg.merge_from_dict(cfg_options or {})
+    return cfg
+
+
+def make_report(plans: list[Plan], cfg: Config, checkpoint: Path, options: Options) -> dict:
+    """Put together what ``robustness.json`` holds.
+
+    Raises:
+        RuntimeError: A unit has no result.
+    """
+    sets = {
+        plan.spec.name: robustness_report.summarise_set(plan.spec, plan.counts())
+        | dict(cache=plan.store.folder.name)
+        for plan in plans
+    }
+    limit = options.limit
+    return dict(
+        status=f'smoke run (--limit {limit}), not a result' if limit else 'complete',
+        model=dict(
+            config=cfg.filename,
+            checkpoint=str(checkpoint),
+            sha256=plans[0].sha256,
+            precision=options.precision,
+        ),
+        sets=sets,
+        score=robustness_report.summarise_score(cfg.robustness.get('score'), sets),
+        environment=env.collect(),
+    )

@@ -1,0 +1,305 @@
+"""Evaluate a classifier on robustness sets, with any number of processes and interruptions."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.dist import barrier, broadcast_object_list, get_rank, get_world_size
+from mmengine.logging import print_log
+from mmpretrain.apis import get_model
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from mmc2fmae.checkpoints import read_state_dict
+from mmc2fmae.engine.checkpoints import coverage, require_full
+from mmc2fmae.evaluation.class_subsets import Listing, class_names
+from mmc2fmae.evaluation.result_store import Counts, ResultStore, file_sha256
+from mmc2fmae.evaluation.robustness_sets import (
+    RobustnessSet,
+    Unit,
+    check_set,
+    pick,
+    read_sets,
+    units_of,
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run; none of it changes what is measured, except ``limit`` and ``precision``.
+
+    Attributes:
+        device: Device of this process.
+        batch_size: Images at a time.
+        workers: Loader processes.
+        limit: Images of each cell, for a smoke run; None takes all.
+        precision: 'float32', 'bfloat16' or 'float16' (autocast).
+    """
+
+    device: torch.device
+    batch_size: int = 128
+    workers: int = 4
+    limit: int | None = None
+    precision: str = 'float32'
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One set ready to be evaluated.
+
+    Attributes:
+        spec: The set.
+        listing: Its images, after ``limit``.
+        store: Where its counts are.
+        sha256: Hash of the checkpoint.
+    """
+
+    spec: RobustnessSet
+    listing: Listing
+    store: ResultStore
+    sha256: str
+
+    @property
+    def units(self) -> list[Unit]:
+        """All units of the set."""
+        return list(units_of(self.spec, self.listing))
+
+    def counts(self) -> dict[tuple[str, int] | None, Counts]:
+        """Add up the stored counts, cell by cell.
+
+        Raises:
+            RuntimeError: Units are missing, because another process ended early.
+        """
+        cells = {}
+        for unit in self.units:
+            found = self.store.read(unit.name)
+            if found is None:
+                raise RuntimeError(
+                    f'{unit.set}: {unit.name} has no result; start the same command again, what is '
+                    'done is kept'
+                )
+            cells[unit.cell] = cells.get(unit.cell, Counts(0, 0, 0)) + found
+        return cells
+
+
+def start_processes(device: str | None) -> torch.device:
+    """Join the processes that torchrun started, if it did, and choose this one's device.
+
+    Args:
+        device: Device asked for; None takes a GPU of its own for each process, or the CPU.
+    """
+    if int(os.environ.get('WORLD_SIZE', 1)) > 1:
+        # Only names and "done" travel between processes; one may finish hours before another.
+        torch.distributed.init_process_group('gloo', timeout=timedelta(days=7))
+    if device is None and torch.cuda.is_available():
+        device = f'cuda:{int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count()}'
+    return torch.device(device or 'cpu')
+
+
+def load_classifier(config: Config, checkpoint: str | Path, device: torch.device) -> nn.Module:
+    """Build the model of a config and fill all of it from a checkpoint.
+
+    Raises:
+        CheckpointMismatch: The checkpoint does not fill the model.
+    """
+    parts = {k: config[k] for k in ('model', 'data_preprocessor') if k in config}
+    model = get_model(Config(parts))
+    weights = read_state_dict(checkpoint)
+    require_full(coverage(weights, model), 'model', str(checkpoint))
+    model.load_state_dict(weights, strict=False)
+    return model.to(device).eval()
+
+
+def trained_classes(checkpoint: Path) -> list[str] | None:
+    """Return the class names that mmengine kept with the weights, None where it did not."""
+    if checkpoint.suffix == '.safetensors':
+        return None
+    meta = torch.load(checkpoint, map_location='cpu', weights_only=True).get('meta') or {}
+    classes = meta.get('dataset_meta', {}).get('classes')
+    return list(classes) if classes else None
+
+
+def check_classes(declared: str | list[str] | None, trained: list[str] | None) -> list[str]:
+    """Return the folder names of the model's outputs.
+
+    Args:
+        declared: ``robustness.classes``; None takes ``trained``.
+        trained: Classes in the checkpoint. mmpretrain's own ImageNet data set keeps words there,
+            not folder names, which say nothing about the order.
+
+    Raises:
+        ValueError: Neither is known, or they are the same names in another order.
+    """
+    if declared is None and trained is None:
+        raise ValueError(
+            'the checkpoint does not say its classes: set robustness.classes to their folder '
+            "names in the order of the model's outputs, or to 'imagenet'"
+        )
+    classes = trained if declared is None else class_names(declared)
+    if trained and set(trained) == set(classes) and trained != classes:
+        first = next(i for i, (a, b) in enumerate(zip(trained, classes, strict=True)) if a != b)
+        raise ValueError(
+            f'robustness.classes is not in the order of the checkpoint: output {first} is '
+            f'{trained[first]!r}, not {classes[first]!r}; leave the field out to take its order'
+        )
+    return classes
+
+
+def make_plans(
+    config: Config, checkpoint: Path, data_root: Path, out: Path, only: list[str], options: Options
+) -> list[Plan]:
+    """Check config and data, and lay out the work; nothing is evaluated.
+
+    Args:
+        config: Classifier with a field ``robustness``, see :func:`read_sets`.
+        checkpoint: Fine-tuned weights.
+        data_root: What the folders of the sets are relative to.
+        out: Folder of results; the cache is in ``out/cells``.
+        only: Names of the sets to take, all of them if empty.
+        options: How to run.
+
+    Raises:
+        FileNotFoundError: Data are missing.
+        ValueError: Config or data are wrong.
+    """
+    default = config.get('test_dataloader', {}).get('dataset', {}).get('pipeline')
+    declared = config.robustness
+    declared.classes = check_classes(declared.get('classes'), trained_classes(checkpoint))
+    sets = read_sets(declared, default, data_root, only)
+    sha256, plans = file_sha256(checkpoint), []
+    for spec in sets:
+        listing = pick(pick(check_set(spec), spec.sample), options.limit)
+        settings = dict(
+            checkpoint=sha256,
+            model=config.model.to_dict(),
+            data_preprocessor=config.get('data_preprocessor'),
+            precision=options.precision,
+            protocol=spec.protocol,
+            source=spec.source,
+            folder=spec.folder.name,
+            files=listing.digest(),
+            limit=options.limit,
+            classes=spec.classes,
+            subset=spec.subset,
+            pipeline=spec.pipeline,
+        )
+        plan = Plan(spec, listing, ResultStore(out / 'cells', spec.name, settings), sha256)
+        plan.store.describe()
+        plans.append(plan)
+    return plans
+
+
+def check_forward(plans: list[Plan], model: nn.Module, options: Options) -> None:
+    """Send the first image of every set through pipeline and model.
+
+    Raises:
+        ValueError: The model does not have one output a class, or its outputs are not finite.
+        RuntimeError: An image cannot be read or prepared.
+    """
+    for plan in plans:
+        data = plan.spec.dataset(plan.listing, plan.spec.cells[0], slice(1))
+        logits, _ = next(_logits(model, data, replace(options, workers=0)))
+        if logits.shape[1] != len(plan.spec.classes):
+            raise ValueError(
+                f'the model has {logits.shape[1]} outputs, robustness.classes names '
+                f'{len(plan.spec.classes)}: set it to the folder names of the classes that the '
+                'model was trained with, in the order of its outputs'
+            )
+
+
+def run_units(plans: list[Plan], model: nn.Module, options: Options) -> None:
+    """Evaluate what is not stored yet; every process takes its share of the units.
+
+    Args:
+        plans: The sets, the same in all processes.
+        model: Classifier; its forward pass gives logits.
+        options: How to run.
+    """
+    by_name = {plan.spec.name: plan for plan in plans}
+    # One process looks, so that all share out the same list even while results come in.
+    todo = [[u for p in plans for u in p.units if p.store.read(u.name) is None]]
+    broadcast_object_list(todo)
+    done = sum(len(p.units) for p in plans) - len(todo[0])
+    if get_rank() == 0:
+        print_log(f'{len(todo[0])} units to evaluate, {done} already in the cache')
+    mine = todo[0][get_rank() :: get_world_size()]
+    progress = Progress(sum(unit.stop - unit.start for unit in mine))
+    for unit in mine:
+        plan = by_name[unit.set]
+        data = plan.spec.dataset(plan.listing, unit.cell, slice(unit.start, unit.stop))
+        counts = Counts(0, 0, 0)
+        for logits, labels in _logits(model, data, options):
+            counts += count(logits, labels, plan.spec)
+            progress.add(len(labels), f'{unit.set} {unit.name}')
+        plan.store.write(unit.name, counts)
+    barrier()
+
+
+def count(logits: Tensor, labels: Tensor, spec: RobustnessSet) -> Counts:
+    """Count right predictions among the classes of a set and among all.
+
+    Args:
+        logits: (B, classes) outputs of the model.
+        labels: (B,) class indices.
+        spec: The set.
+    """
+    everywhere = right = logits.argmax(1) == labels
+    if spec.subset is not None:
+        index = torch.tensor([spec.classes.index(name) for name in spec.subset])
+        right = index[logits[:, index].argmax(1)] == labels
+    return Counts(int(right.sum()), int(everywhere.sum()), len(labels))
+
+
+class Progress:
+    """A line every half minute, of the first process: its share stands for all.
+
+    Args:
+        total: Images of this process.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done = total, 0
+        self.start = self.last = time.monotonic()
+
+    def add(self, images: int, place: str) -> None:
+        """Count images and say how far it is."""
+        self.done += images
+        now = time.monotonic()
+        if get_rank() or (now - self.last < 30 and self.done < self.total):
+            return
+        self.last = now
+        rate = self.done / max(now - self.start, 1e-6)
+        left = timedelta(seconds=round((self.total - self.done) / rate))
+        print_log(
+            f'{place}: {self.done}/{self.total} images of this process, '
+            f'{rate * get_world_size():.0f} images/s in all, ETA {left}'
+        )
+
+
+@torch.no_grad()
+def _logits(model: nn.Module, data, options: Options) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (B, classes) float logits and (B,) labels, both on the CPU."""
+    # A small unit is done before its loader processes have started.
+    workers = min(options.workers, len(data) // options.batch_size)
+    loader = DataLoader(data, options.batch_size, num_workers=workers, collate_fn=pseudo_collate)
+    autocast = nullcontext()
+    if options.precision != 'float32':
+        autocast = torch.autocast(options.device.type, getattr(torch, options.precision))
+    for batch in loader:
+        labels = torch.cat([sample.gt_label for sample in batch['data_samples']])
+        inputs = model.data_preprocessor(batch)['inputs']
+        with autocast:
+            logits = model(inputs)
+        if not torch.isfinite(logits).all():
+            raise ValueError(
+                f'outputs are not finite for images like {batch["data_samples"][0].img_path}: '
+                f'the precision is {options.precision}, try float32; otherwise the weights are bad'
+            )
+        yield logits.float().cpu(), labels

@@ -1,0 +1,60 @@
+"""Pictures of what a trained detector or segmentation model sees."""
+
+from pathlib import Path
+
+from mmengine.config import Config
+
+from mmc2fmae.checkpoints import read_state_dict
+from mmc2fmae.datasets.multi_granular import IMAGE_SUFFIXES
+from mmc2fmae.engine.checkpoints import coverage, require_full
+
+
+def draw_predictions(
+    config: str | Path,
+    checkpoint: str | Path,
+    images: str | Path,
+    out: str | Path,
+    score: float = 0.3,
+    most: int | None = None,
+) -> list[Path]:
+    """Draw boxes and masks, or a segmentation, on photographs.
+
+    Args:
+        config: Config of the run; its ``default_scope`` is 'mmdet' or 'mmseg'.
+        checkpoint: Checkpoint of the run; class names come with it.
+        images: A photograph or a folder of photographs.
+        out: Folder to write to; pictures are in ``OUT/vis``.
+        score: Least score of a box that is drawn.
+        most: Photographs to draw at most, the first by name.
+
+    Returns:
+        The pictures, one for each photograph.
+
+    Raises:
+        FileNotFoundError: There are no photographs, or no checkpoint.
+        ValueError: The config is of another framework.
+        CheckpointMismatch: The checkpoint does not fill the model.
+    """
+    cfg = Config.fromfile(config)
+    scope = cfg.get('default_scope')
+    if scope not in ('mmdet', 'mmseg'):
+        raise ValueError(f"{config} has default_scope {scope!r}: expected 'mmdet' or 'mmseg'")
+    images = Path(images)
+    photos = sorted(images.iterdir()) if images.is_dir() else [images]
+    photos = [path for path in photos if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
+    if not photos:
+        raise FileNotFoundError(f'{images} is or has no photograph ending in {IMAGE_SUFFIXES}')
+    photos = photos[:most]
+    if scope == 'mmdet':
+        from mmdet.apis import DetInferencer as Inferencer
+
+        options = dict(pred_score_thr=score)
+    else:
+        from mmseg.apis import MMSegInferencer as Inferencer
+
+        options = dict()
+    weights = read_state_dict(checkpoint)
+    inferencer = Inferencer(model=cfg, weights=str(checkpoint))
+    require_full(coverage(weights, inferencer.model), 'model', str(checkpoint))
+    inferencer([str(path) for path in photos], out_dir=str(out), **options)
+    return [Path(out, 'vis', path.name) for path in photos]

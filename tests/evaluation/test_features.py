@@ -1,0 +1,194 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmc2fmae.checkpoints import Preprocessing, build_backbone
+from mmc2fmae.evaluation.features import (
+    FeatureOptions,
+    check_options,
+    compute_features,
+    extract_features,
+    find_images,
+    pool,
+)
+from tests.checkpoints.conftest import timm_vit
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    torch.save(timm_vit().state_dict(), tmp_path / 'vit.pth')
+    return tmp_path / 'vit.pth'
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Five noisy photographs of different sizes in two folders."""
+    rng = np.random.default_rng(0)
+    for i in range(5):
+        path = tmp_path / 'photos' / 'ab'[i % 2] / f'{i}.png'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 256, (40 + i, 50 - i, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+    return tmp_path / 'photos'
+
+
+def prepare(path, preprocessing):
+    """Prepare an image by hand: shorter side to 32 * 256 / 224, centre crop, normalise."""
+    image = Image.open(path).convert('RGB')
+    short = 37  # 36.57
+    width, height = image.size
+    if width < height:
+        size = short, int(short * height / width)
+    else:
+        size = int(short * width / height), short
+    image = image.resize(size, Image.Resampling.BICUBIC)
+    left, top = round((size[0] - 32) / 2), round((size[1] - 32) / 2)
+    pixels = np.asarray(image.crop((left, top, left + 32, top + 32)), np.float32) / 255
+    pixels = (pixels - np.float32(preprocessing.mean)) / np.float32(preprocessing.std)
+    return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+@torch.no_grad()
+def test_features_on_disk_are_those_of_the_backbone_call(checkpoint, photos, tmp_path):
+    options = FeatureOptions(tokens=('cls', 'mean', 'patches'), blocks=(1, 0), batch_size=2)
+    written = extract_features(checkpoint, photos, tmp_path / 'out', options, mean=[0.5] * 3,
+                               std=[0.2] * 3)  # fmt: skip
+    assert written == {
+        f'{token}_{block}': (5, *([4, 4] if token == 'patches' else []), 128)
+        for block in (0, 1)
+        for token in ('cls', 'mean', 'patches')
+    }
+    vit, preprocessing = build_backbone(checkpoint, mean=[0.5] * 3, std=[0.2] * 3)
+    said = json.loads((tmp_path / 'out/features.json').read_text())
+    names = ['a/0.png', 'a/2.png', 'a/4.png', 'b/1.png', 'b/3.png']
+    assert said['images'] == [str(photos / name) for name in names]
+    assert said['preprocessing']['mean'] == [0.5] * 3
+    images = torch.stack([prepare(photos / name, preprocessing) for name in names])
+    tokens = vit(images)[0]
+    cls, mean, patches = (
+        torch.from_numpy(np.load(tmp_path / f'out/{kind}_1.npy'))
+        for kind in ('cls', 'mean', 'patches')
+    )
+    close = dict(atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(cls, tokens[:, 0], **close)
+    torch.testing.assert_close(mean, tokens[:, 1:].mean(dim=1), **close)
+    torch.testing.assert_close(patches[:, 2, 3], tokens[:, 1 + 2 * 4 + 3], **close)
+    first = vit.layers[0](_embed(vit, images))
+    found = torch.from_numpy(np.load(tmp_path / 'out/cls_0.npy'))
+    torch.testing.assert_close(found, first[:, 0], **close)
+
+
+def _embed(vit, images):
+    patches = vit.patch_embed(images)[0]
+    return torch.cat([vit.cls_token.expand(len(images), -1, -1), patches], dim=1) + vit.pos_embed
+
+
+@torch.no_grad()
+def test_mean_of_a_fine_tuned_vit_passes_through_its_own_norm(photos, tmp_path):
+    reference = timm_vit(global_pool='avg')
+    torch.save(reference.state_dict(), tmp_path / 'ft.pth')
+    vit, preprocessing = build_backbone(tmp_path / 'ft.pth')
+    paths = find_images(photos)
+    options = FeatureOptions(tokens=('mean',), workers=0)
+    found = compute_features(vit, preprocessing, paths, options)['mean_1']
+    images = torch.stack([prepare(path, preprocessing) for path in paths])
+    torch.testing.assert_close(found, reference(images), atol=1e-4, rtol=1e-4)
+
+
+def test_another_size_gives_another_grid(checkpoint, photos):
+    vit, preprocessing = build_backbone(checkpoint)
+    options = FeatureOptions(tokens=('patches',), size=48, workers=0)
+    found = compute_features(vit, preprocessing, find_images(photos), options)
+    assert found['patches_1'].shape == (5, 6, 6, 128)
+
+
+def test_pooling_by_hand():
+    tokens = torch.tensor([[[9.0], [1.0], [2.0], [3.0], [4.0], [5.0], [6.0]]])
+    assert pool(tokens, 'cls', (2, 3)).tolist() == [[9]]
+    assert pool(tokens, 'mean', (2, 3)).tolist() == [[3.5]]
+    assert pool(tokens, 'patches', (2, 3)).squeeze().tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
+def test_images_are_a_folder_a_list_or_a_file(photos, tmp_path):
+    assert len(find_images(photos)) == 5
+    (tmp_path / 'list.txt').write_text('photos/b/1.png\n\nphotos/a/0.png\n')
+    assert [p.name for p in find_images(tmp_path / 'list.txt')] == ['1.png', '0.png']
+    assert find_images(photos / 'a/0.png') == [photos / 'a/0.png']
+
+
+def test_what_cannot_be_read_is_named_before_the_run(checkpoint, photos, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'none\.png does not exist'):
+        find_images(photos / 'none.png')
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(FileNotFoundError, match='holds no images'):
+        find_images(tmp_path / 'empty')
+    (photos / 'b/broken.png').write_bytes(b'no image')
+    with pytest.raises(ValueError, match=r'b/broken\.png is no readable image'):
+        find_images(photos)
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_a_truncated_image_is_named_and_nothing_half_is_left(workers, checkpoint, photos, tmp_path):
+    path = photos / 'b/1.png'
+    path.write_bytes(path.read_bytes()[:2000])  # its header is whole
+    options = FeatureOptions(workers=workers)
+    with pytest.raises(ValueError, match=r'b/1\.png is no readable image'):
+        extract_features(checkpoint, photos, tmp_path / 'out', options)
+    assert not (tmp_path / 'out').exists()
+    path.unlink()
+    assert extract_features(checkpoint, photos, tmp_path / 'out', options) == {'cls_1': (4, 128)}
+    with pytest.raises(FileExistsError, match='out exists'):
+        extract_features(checkpoint, photos, tmp_path / 'out', options)
+
+
+def test_a_disk_without_room_is_said_before_the_run_goes_on(
+    checkpoint, photos, tmp_path, monkeypatch
+):
+    usage = type('Usage', (), dict(free=1000))
+    monkeypatch.setattr('shutil.disk_usage', lambda folder: usage)
+    with pytest.raises(OSError, match=r'5 images need .* take fewer tokens'):
+        extract_features(checkpoint, photos, tmp_path / 'out', FeatureOptions(workers=0))
+
+
+@pytest.mark.parametrize(
+    ('options', 'size', 'message'),
+    [
+        (dict(blocks=(2,)), 32, r'no block \[2\]: the ViT has blocks 0 to 1'),
+        (dict(tokens=('average',)), 32, r"tokens \['average'\]"),
+        (dict(tokens=()), 32, 'expected some of'),
+        (dict(), 36, 'no multiple of the patch 8'),
+        (dict(half=True), 32, 'half precision is for GPUs'),
+    ],
+)
+def test_options_are_checked_first(options, size, message, checkpoint):
+    vit, _ = build_backbone(checkpoint)
+    with pytest.raises(ValueError, match=message):
+        check_options(vit, (size, size), FeatureOptions(**options))
+
+
+def test_a_vit_of_other_channels_takes_no_photographs(tmp_path):
+    torch.save(timm_vit(in_chans=4).state_dict(), tmp_path / 'x.pth')
+    vit, _ = build_backbone(tmp_path / 'x.pth')
+    with pytest.raises(ValueError, match='reads 4 channels'):
+        check_options(vit, (32, 32), FeatureOptions())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='half precision needs a GPU')
+def test_half_precision_on_a_gpu_is_close(checkpoint, photos):
+    vit, preprocessing = build_backbone(checkpoint)
+    paths = find_images(photos)
+    full = compute_features(vit, preprocessing, paths, FeatureOptions(device='cuda'))['cls_1']
+    options = FeatureOptions(device='cuda', half=True)
+    half = compute_features(vit, preprocessing, paths, options)['cls_1']
+    assert half.dtype == torch.float16
+    torch.testing.assert_close(half.float(), full, atol=2e-2, rtol=2e-2)
+
+
+def test_preprocessing_of_a_size_that_is_not_square():
+    image = Image.new('RGB', (100, 100), (255, 0, 0))
+    out = Preprocessing((16, 32), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)).transform()(image)
+    assert out.shape == (3, 16, 32)
+    assert out[:, 8, 16].tolist() == [2, -2, -2]

@@ -1,0 +1,89 @@
+from math import exp
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmc2fmae.datasets.image_folders import LabelsError
+from mmc2fmae.evaluation.features import FeatureOptions
+from mmc2fmae.evaluation.knn import evaluate_knn, knn_votes, top_k_accuracy
+from tests.checkpoints.conftest import timm_vit
+
+TRAIN = torch.tensor([[2.0, 0.0], [0.0, 3.0], [0.6, 0.8], [-1.0, 0.0]])
+LABELS = torch.tensor([0, 1, 2, 1])
+
+
+def test_votes_by_hand():
+    # The query points along the first axis: similarities 1, 0, 0.6, -1. Three neighbours vote.
+    votes = knn_votes(TRAIN, LABELS, torch.tensor([[5.0, 0.0]]), 3, k=3, temperature=0.5)
+    expected = torch.tensor([[1, exp(-1 / 0.5), exp(-0.4 / 0.5)]])
+    torch.testing.assert_close(votes, expected)
+
+
+def test_votes_of_one_class_add_up():
+    labels = torch.tensor([0, 1, 1, 1])
+    votes = knn_votes(TRAIN, labels, torch.tensor([[0.0, 1.0]]), 2, k=4, temperature=1.0)
+    expected = torch.tensor([[exp(-1), 1 + exp(-0.2) + exp(-1)]])
+    torch.testing.assert_close(votes, expected)
+
+
+@pytest.mark.parametrize('chunk', [1, 7, 64])
+def test_blocks_change_nothing(chunk):
+    generator = torch.Generator().manual_seed(0)
+    train, queries = (torch.randn(n, 8, generator=generator) for n in (50, 20))
+    labels = torch.randint(5, (50,), generator=generator)
+    whole = knn_votes(train, labels, queries, 5, k=10)
+    torch.testing.assert_close(knn_votes(train, labels, queries, 5, k=10, chunk=chunk), whole)
+
+
+def test_too_few_neighbours_and_strange_labels_are_errors():
+    with pytest.raises(ValueError, match='k is 5, but there are 4'):
+        knn_votes(TRAIN, LABELS, TRAIN, 3, k=5)
+    with pytest.raises(ValueError, match='from 0 to 2: expected 4 from 0 to 1'):
+        knn_votes(TRAIN, LABELS, TRAIN, 2, k=1)
+
+
+def test_accuracy_by_hand():
+    votes = torch.tensor([[3.0, 2.0, 1.0], [1.0, 2.0, 3.0], [2.0, 3.0, 1.0]])
+    labels = torch.tensor([0, 1, 2])
+    assert top_k_accuracy(votes, labels, 1) == pytest.approx(100 / 3)
+    assert top_k_accuracy(votes, labels, 2) == pytest.approx(200 / 3)
+    assert top_k_accuracy(votes, labels, 5) == 100  # there are only three classes
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Red and blue pictures in class folders."""
+    rng = np.random.default_rng(0)
+    for split, count in (('train', 4), ('val', 2)):
+        for name, channel in (('red', 0), ('blue', 2)):
+            for i in range(count):
+                pixels = rng.integers(0, 60, (32, 32, 3), dtype=np.uint8)
+                pixels[..., channel] += 180
+                path = tmp_path / split / name / f'{i}.png'
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(path)
+    torch.save(timm_vit().state_dict(), tmp_path / 'vit.pth')
+    return tmp_path
+
+
+@pytest.mark.parametrize('token', ['mean', 'cls'])
+def test_colours_are_told_apart_and_settings_reported(token, folders):
+    options = FeatureOptions(tokens=(token,), workers=0)
+    result = evaluate_knn(
+        folders / 'vit.pth', folders / 'train', folders / 'val', options, k=3, temperature=0.1
+    )
+    assert result['top1'] == 100
+    assert (result['train_images'], result['val_images'], result['classes']) == (8, 4, 2)
+    assert (result['k'], result['temperature']) == (3, 0.1)
+    assert result['features']['tokens'] == (token,)
+
+
+def test_other_classes_and_too_few_images_stop_before_the_run(folders):
+    arguments = folders / 'vit.pth', folders / 'train', folders / 'val', FeatureOptions()
+    with pytest.raises(ValueError, match=r'k is 20, but .* holds 8 images'):
+        evaluate_knn(*arguments)
+    (folders / 'val/blue').rename(folders / 'val/green')
+    with pytest.raises(LabelsError, match='green'):
+        evaluate_knn(*arguments, k=3)

@@ -1,0 +1,45 @@
+"""The cache of counts."""
+
+import pytest
+
+from mmc2fmae.evaluation.result_store import Counts, ResultStore, file_sha256
+
+SETTINGS = dict(checkpoint='12ab', protocol='in-a@1', limit=None)
+
+
+def test_counts_add_up():
+    assert Counts(1, 2, 10) + Counts(3, 3, 5) == Counts(4, 5, 15)
+
+
+def test_stored_counts_are_found_again(tmp_path):
+    ResultStore(tmp_path, 'a', SETTINGS).write('all.0-9', Counts(4, 3, 9))
+    store = ResultStore(tmp_path, 'a', dict(reversed(SETTINGS.items())))
+    assert store.read('all.0-9') == Counts(4, 3, 9)
+    assert store.read('all.9-18') is None
+
+
+@pytest.mark.parametrize('change', [dict(checkpoint='99'), dict(protocol='in-a@2'), dict(limit=3)])
+def test_other_settings_do_not_find_them(tmp_path, change):
+    ResultStore(tmp_path, 'a', SETTINGS).write('all.0-9', Counts(4, 3, 9))
+    assert ResultStore(tmp_path, 'a', SETTINGS | change).read('all.0-9') is None
+
+
+def test_settings_can_be_read_by_people(tmp_path):
+    store = ResultStore(tmp_path, 'a', SETTINGS)
+    store.describe()
+    assert '"protocol": "in-a@1"' in (store.folder / 'settings.json').read_text()
+
+
+@pytest.mark.parametrize('text', ['{"correct": 1', '{"correct": 1}', '[]'])
+def test_damaged_files_are_named(tmp_path, text):
+    store = ResultStore(tmp_path, 'a', SETTINGS)
+    store.write('all.0-9', Counts(4, 3, 9))
+    (store.folder / 'all.0-9.json').write_text(text)
+    with pytest.raises(ValueError, match=r'all\.0-9\.json is damaged'):
+        store.read('all.0-9')
+
+
+def test_hash_of_a_file(tmp_path):
+    (tmp_path / 'abc').write_bytes(b'abc')
+    # The test vector of FIPS 180.
+    assert file_sha256(tmp_path / 'abc').startswith('ba7816bf8f01cfea414140de5dae2223b00361a3')
