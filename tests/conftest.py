@@ -12,6 +12,8 @@ import pytest
 # all on a machine that others use. Set before torch is imported, and inherited by subprocesses.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
+import mmc2fmae  # noqa: F401  (before anything of mmpretrain that a test file imports)
+
 ROOT = Path(__file__).parents[1]
 
 

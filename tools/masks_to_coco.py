@@ -25,7 +25,7 @@ def main() -> None:
         type=float,
         default=0.0,
         metavar='S',
-        help='draw this share for validation and write OUT_train.json and OUT_val.json instead',
+        help='draw this share for validation and write OUT_train and OUT_val instead',
     )
     parser.add_argument('--seed', type=int, default=0, help='seed of the draw (0)')
     args = parser.parse_args()
@@ -43,6 +43,8 @@ def main() -> None:
         parser.exit(2, f'{parser.prog}: error: {error}\n')
     for path, part in parts.items():
         write_atomically(json.dumps(part).encode(), path)
+        names = '\n'.join(image['file_name'] for image in part['images'])
+        write_atomically(names.encode(), path.with_suffix('.txt'))
         print(f'{path}: {len(part["images"])} images, {len(part["annotations"])} objects')
 
 

@@ -53,6 +53,7 @@ train_dataloader = dict(
     dataset=dict(
         ann_file='instances_train.json',
         pipeline=[
+            dict(type='KeyedRandomness'),
             dict(type='LoadImageFromFile'),
             dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
             dict(

@@ -3,7 +3,9 @@
 robustness = dict(
     sets={
         'hard': dict(kind='folder', protocol='scenes-hard@1', folder='scenes_hard/val'),
-        'other-looks': dict(kind='folder', protocol='scenes-looks@1', folder='scenes_other_looks/val'),
+        'other-looks': dict(
+            kind='folder', protocol='scenes-looks@1', folder='scenes_other_looks/val'
+        ),
         'grey': dict(
             kind='folder',
             protocol='scenes-grey@1',

@@ -8,14 +8,17 @@ from torch import nn
 
 from mmc2fmae.datasets.checks import DatasetError
 from mmc2fmae.datasets.coco_checks import check_coco
+from mmc2fmae.datasets.image_folders import ImageFolders
 from mmc2fmae.datasets.mask_checks import check_masks
+from mmc2fmae.datasets.multi_granular import MultiGranularDataset
 
 
 def check_dataset(dataset, most: int | None = None) -> str | None:
-    """Check a data set of mmdet or mmseg by the rules of its kind.
+    """Check a data set by the rules of its kind.
 
     Args:
-        dataset: CocoDataset, BaseSegDataset, or one wrapped around it.
+        dataset: CocoDataset, BaseSegDataset, ImageFolders or MultiGranularDataset (these two check
+            themselves when they are built), or one wrapped around it.
         most: Masks to read at most.
 
     Returns:
@@ -49,6 +52,8 @@ def check_dataset(dataset, most: int | None = None) -> str | None:
             dataset.ignore_index,
             most,
         )  # fmt: skip
+    if isinstance(dataset, (ImageFolders, MultiGranularDataset)) and dataset.CLASSES:
+        return f'{len(dataset):,} photographs in {len(dataset.CLASSES):,} classes'
     return None
 
 

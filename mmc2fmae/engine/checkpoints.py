@@ -198,4 +198,19 @@ class CheckpointCoverageHook(Hook):
             prefix = 'backbone.'
             own = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
             require_full(coverage(own, model.backbone), 'backbone', source)
-        require_full(coverage(weights, model), 'model', source)
+        require_full(coverage(weights, model), 'model', source, _other_classes(weights, model))
+
+
+def _other_classes(weights: dict[str, Tensor], model: nn.Module) -> list[str]:
+    """Say in words which heads of a model were trained for another number of classes."""
+    own = model.state_dict()
+    return [
+        f'{key} was trained for {len(weights[key])} outputs, the model has {len(own[key])}: set '
+        "the head's num_classes to that of the checkpoint, or take the encoder alone (--checkpoint)"
+        for key in own
+        if 'head' in key
+        and key.endswith('weight')
+        and key in weights
+        and own[key].shape[1:] == weights[key].shape[1:]
+        and len(own[key]) != len(weights[key])
+    ]

@@ -109,6 +109,7 @@ class SameScheduleHook(Hook):
         accumulate = cfg.optim_wrapper.get('accumulative_counts', 1)
         return dict(
             max_epochs=str(cfg.train_cfg.get('max_epochs')),
+            max_iters=str(cfg.train_cfg.get('max_iters')),
             total_batch=str(cfg.train_dataloader.batch_size * get_world_size() * accumulate),
             optimizer=str(cfg.optim_wrapper.optimizer.to_dict()),
             param_scheduler=str([dict(part) for part in cfg.get('param_scheduler') or []]),

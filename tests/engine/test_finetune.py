@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from mmc2fmae.datasets import DatasetError
 from mmc2fmae.engine import CheckpointMismatch
 from mmc2fmae.models import PlainViT
 from tests.datasets.conftest import write_sample
@@ -125,6 +126,22 @@ def test_checkpoint_of_another_patch_size_is_refused_before_training(data, tmp_p
     options = ('--data-root', data, '--checkpoint', tmp_path / 'vit.pth', '--cfg-options', *SMALL)
     with pytest.raises(CheckpointMismatch, match=r'patch_size 8 in vit\.pth, 16 in the model'):
         run(CONFIGS / 'vitb_ft_100e.py', '--work-dir', tmp_path / 'run', *options, *RGB)
+
+
+def test_head_with_another_number_of_classes_than_the_data_is_refused(data, tmp_path):
+    options = ('--data-root', data, '--cfg-options', *SMALL, *RGB, 'model.head.num_classes=7')
+    with pytest.raises(DatasetError, match=r'model\.head has num_classes=7, the data set has 3'):
+        run(CONFIGS / 'vitb_ft_100e.py', '--work-dir', tmp_path / 'run', *options)
+
+
+def test_head_trained_for_another_number_of_classes_is_refused(data, tmp_path):
+    options = ('--data-root', data, '--work-dir', tmp_path / 'run', '--cfg-options', *SMALL, *RGB)
+    model = run(CONFIGS / 'vitb_ft_100e.py', *options, 'train_cfg.max_epochs=1').model
+    weights = model.state_dict()
+    weights['head.fc.weight'] = torch.zeros(1000, 192)
+    torch.save(dict(state_dict=weights), tmp_path / 'other.pth')
+    with pytest.raises(CheckpointMismatch, match=r'head\.fc\.weight was trained for 1000 outputs'):
+        run(CONFIGS / 'vitb_ft_100e.py', '--init-from', tmp_path / 'other.pth', *options)
 
 
 def test_missing_checkpoint_is_named(data, tmp_path):

@@ -8,6 +8,7 @@ train_dataloader = dict(
     num_workers=4,
     dataset=dict(
         pipeline=[
+            dict(type='KeyedRandomness'),
             dict(type='LoadImageFromFile'),
             dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
             dict(
