@@ -122,8 +122,10 @@ def apply_train_options(cfg: Config, args: argparse.Namespace) -> None:
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     elif args.amp:
         print_log('--amp is ignored: mixed precision needs a GPU, this run is fp32')
-    if args.compile:
-        cfg.model.compile = True
+    if args.compile and cfg.model.type == 'C2FMAE':
+        cfg.model.compile = True  # its parts of static shape alone
+    elif args.compile:
+        cfg.compile = True
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise ValueError(
