@@ -70,7 +70,7 @@ def test_table_has_the_last_metrics_of_both_starts_in_percent(commands, tmp_path
     assert '| robustness, corrupted: mean error (%, lower is better) | 70.0 | 70.0 |' in table
     assert '| robustness, score (%) | 9.0 | 9.0 |' in table
     assert 'seed 3; wall time' in table and 'det_scratch 0 s' in table
-    assert all('3' == c[c.index('--seed') + 1] for c in commands if c[0] == 'train.py')
+    assert all(c[c.index('--seed') + 1] == '3' for c in commands if c[0] == 'train.py')
 
 
 def test_finished_stages_are_not_repeated(commands, tmp_path):
