@@ -35,7 +35,7 @@ train_dataloader = dict(
     batch_size=16,
     dataset=dict(
         data_prefix=dict(img_path='images/training', seg_map_path='annotations/training'),
-        indices=1000,
+        indices=300,
         pipeline=[
             dict(type='LoadImageFromFile'),
             dict(type='LoadAnnotations', reduce_zero_label=True),
@@ -46,6 +46,7 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
+    batch_size=20,
     dataset=dict(
         data_prefix=dict(img_path='images/validation', seg_map_path='annotations/validation'),
         pipeline=[
@@ -60,5 +61,7 @@ test_dataloader = val_dataloader
 optim_wrapper = dict(optimizer=dict(lr=1e-3), paramwise_cfg=dict(layer_decay=0.75))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=False, end=50),
-    dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=50, end=500),
+    dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=50, end=400),
 ]
+train_cfg = dict(max_iters=400, val_interval=200)
+default_hooks = dict(checkpoint=dict(interval=200))

@@ -217,7 +217,7 @@ def test_other_scenes_are_replaced_only_when_told(tmp_path):
     out = write_scenes(tmp_path / 'out', SPEC, 10, 0, workers=1, progress=False)
     with pytest.raises(FileExistsError, match=r'out: .*seed there 0, asked 1.*--overwrite'):
         write_scenes(out, SPEC, 10, 0, seed=1, progress=False)
-    with pytest.raises(FileExistsError, match=r"spec there \{'noise': 0.06\}, asked \{'noise': 0"):
+    with pytest.raises(FileExistsError, match=r"spec there \{'noise': 0.03\}, asked \{'noise': 0"):
         write_scenes(out, SceneSpec(noise=0.01), 10, 0, progress=False)
     write_scenes(out, SPEC, 10, 0, seed=1, overwrite=True, progress=False)
     assert json.loads((out / 'meta.json').read_text())['seed'] == 1

@@ -77,22 +77,22 @@ class SceneSpec:
     size: int = 64
     objects: tuple[int, int] = (1, 4)
     regions: tuple[int, int] = (1, 3)
-    main_share: tuple[float, float] = (0.22, 0.5)
+    main_share: tuple[float, float] = (0.3, 0.55)
     distractor_share: tuple[float, float] = (0.03, 0.09)
-    max_occlusion: float = 0.35
+    max_occlusion: float = 0.2
     front: float = 0.4
-    rotation: float = 60.0
-    shear: float = 0.2
-    stretch: float = 0.25
-    color_reliability: float = 0.6
-    texture_reliability: float = 0.6
+    rotation: float = 20.0
+    shear: float = 0.1
+    stretch: float = 0.15
+    color_reliability: float = 0.75
+    texture_reliability: float = 0.85
     context_reliability: float = 0.3
-    part_dropout: float = 0.15
+    part_dropout: float = 0.05
     texture_contrast: tuple[float, float] = (0.35, 1.0)
-    camouflage: float = 0.4
-    lighting: float = 0.4
-    noise: float = 0.06
-    blur: float = 0.9
+    camouflage: float = 0.15
+    lighting: float = 0.25
+    noise: float = 0.03
+    blur: float = 0.5
 
     def __post_init__(self) -> None:
         for field in fields(self):
