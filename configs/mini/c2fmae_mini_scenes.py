@@ -46,9 +46,9 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, end=1, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', begin=1, end=5, T_max=4, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', begin=1, end=6, T_max=5, convert_to_iter_based=True),
 ]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=5)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=6)
 auto_scale_lr = dict(base_batch_size=16)
 default_hooks = dict(logger=dict(interval=25))
 log_processor = dict(window_size=25)

@@ -37,7 +37,7 @@ train_dataloader = dict(
         type='ImageFolders',
         data_root='data/scenes',
         folder='train',
-        label_share=0.25,
+        label_share=1 / 6,
         pipeline=[
             dict(type='KeyedRandomness'),
             dict(type='LoadImageFromFile', imdecode_backend='pillow'),
@@ -82,7 +82,7 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, end=1, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', begin=1, end=10, T_max=9, convert_to_iter_based=True),
 ]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=10, val_interval=2)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=10, val_interval=5)
 val_cfg = dict()
 test_cfg = dict()
 default_hooks = dict(logger=dict(interval=25))

@@ -52,7 +52,7 @@ train_dataloader = dict(
     dataset=dict(
         ann_file='annotations/instances_train.json',
         data_prefix=dict(img='train/'),
-        indices=1000,
+        indices=800,
         pipeline=[
             dict(type='KeyedRandomness'),
             dict(type='LoadImageFromFile'),
@@ -87,8 +87,8 @@ test_evaluator = val_evaluator
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=False, end=50),
-    dict(type='CosineAnnealingLR', begin=0, end=8, T_max=8, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', begin=0, end=5, T_max=5, convert_to_iter_based=True),
 ]
-train_cfg = dict(max_epochs=8, val_interval=8)
+train_cfg = dict(max_epochs=5, val_interval=5)
 auto_scale_lr = dict(base_batch_size=8)
 default_hooks = dict(logger=dict(interval=25))
