@@ -35,7 +35,7 @@ DET_OPTIONS = [
     'model.train_cfg.rcnn.sampler.num=16',
     'model.test_cfg.rpn.max_per_img=20',
     'train_dataloader.batch_size=2',
-    'train_dataloader.dataset.pipeline.2.scales=[(128,64)]',
+    'train_dataloader.dataset.pipeline.3.scales=[(128,64)]',
     'train_dataloader.dataset.ann_file=annotations/instances_train.json',
     'train_dataloader.dataset.data_prefix.img=train/',
     *(

@@ -1,6 +1,7 @@
 """One entry point for every scope: from command-line options to a runner on whatever is there."""
 
 import argparse
+import gc
 import os
 from pathlib import Path
 
@@ -168,6 +169,7 @@ def build_runner(cfg: Config) -> Runner:
 def leave_processes() -> None:
     """Part from the other processes of a finished run; gloo's threads abort one that just exits."""
     if torch.distributed.is_initialized():
+        gc.collect()  # the runner is a cycle; its wrapped model must go before what it speaks over
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
 
