@@ -17,11 +17,11 @@ from mmc2fmae.engine.atomic_io import write_atomically
 ROOT = Path(__file__).parents[1]
 SCENES = {  # folder: settings of tools/make_scenes.py
     'scenes': '--train 6000 --val 1000',
-    'scenes_hard': '--train 0 --val 500 --seed 1 --max-occlusion .5 --rotation 60 --camouflage .5',
+    'scenes_hard': '--train 1 --val 500 --seed 1 --max-occlusion .5 --rotation 60 --camouflage .5',
     'scenes_other_looks': (
-        '--train 0 --val 500 --seed 2 --color-reliability 0 --texture-reliability 0'
+        '--train 1 --val 500 --seed 2 --color-reliability 0 --texture-reliability 0'
     ),
-    'scenes_corrupted': '--train 0 --val 100 --seed 3',
+    'scenes_corrupted': '--train 1 --val 100 --seed 3',
 }
 METRICS = {
     'cls': {'accuracy/top1': 'classification, top-1 (%)'},
