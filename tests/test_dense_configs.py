@@ -138,7 +138,7 @@ def test_detection_recipe():
     assert cfg.model.backbone.drop_path_rate == 0.2
     assert cfg.train_cfg.max_epochs == 12
     assert (cfg.param_scheduler[1].milestones, cfg.param_scheduler[1].gamma) == ([9, 11], 0.1)
-    scales = cfg.train_dataloader.dataset.pipeline[2].scales
+    scales = cfg.train_dataloader.dataset.pipeline[3].scales
     assert {long for long, _ in scales} == {1333}
     assert (min(s for _, s in scales), max(s for _, s in scales)) == (480, 800)
     assert cfg.train_dataloader.batch_size * 8 == 16
