@@ -1,34 +1,16 @@
 """Table I, dagger: fine-tuning with photograph, instance and semantic maps as input."""
 
-_base_ = [
-    '../_base_/schedules/finetune_100e.py',
-    '../_base_/finetune_runtime.py',
-]
-default_scope = 'mmpretrain'
+_base_ = ['./vitb_ft_100e.py']
 
 model = dict(
     type='MultiGranularClassifier',
+    data_preprocessor=dict(_delete_=True, type='LabelledMultiGranularPreprocessor'),
     backbone=dict(
         type='MultiGranularViT',
-        arch='base',
-        img_size=224,
-        patch_size=16,
         granularities=dict(
             instance=dict(num_classes=32, stride=4), semantic=dict(num_classes=133, stride=4)
         ),
-        drop_path_rate=0.1,
-        out_type='avg_featmap',
-        final_norm=False,
     ),
-    head=dict(
-        type='LinearClsHead',
-        num_classes=1000,
-        in_channels=768,
-        loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
-        topk=(1, 5),
-        init_cfg=dict(type='TruncNormal', layer='Linear', std=2e-5),
-    ),
-    train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]),
 )
 
 # RandAugment without its geometric transforms, which would part the photograph from its maps.
@@ -83,14 +65,8 @@ test_pipeline = [
     dict(type='PackMultiGranular'),
 ]
 train_dataloader = dict(
-    batch_size=256,  # x 8 GPUs = 2048
-    num_workers=12,
-    persistent_workers=True,
-    pin_memory=True,
-    drop_last=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    collate_fn=dict(type='default_collate'),
     dataset=dict(
+        _delete_=True,
         type='MultiGranularDataset',
         data_root='data/imagenet',
         data_prefix=dict(rgb='train', instance='instance/train', semantic='semantic/train'),
@@ -99,13 +75,8 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=256,
-    num_workers=12,
-    persistent_workers=True,
-    pin_memory=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    collate_fn=dict(type='default_collate'),
     dataset=dict(
+        _delete_=True,
         type='MultiGranularDataset',
         data_root='data/imagenet',
         data_prefix=dict(rgb='val', instance='instance/val', semantic='semantic/val'),
@@ -113,7 +84,5 @@ val_dataloader = dict(
         pipeline=test_pipeline,
     ),
 )
-val_evaluator = dict(type='Accuracy', topk=(1, 5))
 test_dataloader = val_dataloader
-test_evaluator = val_evaluator
 custom_hooks = [dict(type='DataProgressHook'), *_base_.custom_hooks]

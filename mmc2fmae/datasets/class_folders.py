@@ -34,6 +34,11 @@ def list_files(root: str | Path) -> list[str]:
     return sorted(names)
 
 
+def list_photographs(root: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[str]:
+    """Return the relative paths of all photographs under ``root``, sorted, following links."""
+    return [name for name in list_files(root) if name.lower().endswith(tuple(suffixes))]
+
+
 def labels_of_folders(root: str | Path, names: Sequence[str], classes: Sequence[str]) -> list[int]:
     """Return the class index of each photograph from the folder that it lies in.
 

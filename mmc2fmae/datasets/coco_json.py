@@ -7,8 +7,8 @@ import numpy as np
 from pycocotools import mask as rle
 
 from mmc2fmae.datasets.checks import DatasetError, first_names, upright_size
+from mmc2fmae.datasets.class_folders import IMAGE_SUFFIXES, list_files, list_photographs
 from mmc2fmae.datasets.label_ids import IGNORE
-from mmc2fmae.datasets.multi_granular import IMAGE_SUFFIXES, list_files
 from mmc2fmae.datasets.sample_io import SampleError, read_label_map
 
 
@@ -90,10 +90,10 @@ def pair_by_stem(image_dir: str | Path, mask_dir: str | Path) -> dict[str, str]:
     Raises:
         DatasetError: There are no photographs, or some lack a mask; the first are named.
     """
-    photos = [n for n in list_files(str(image_dir)) if n.lower().endswith(IMAGE_SUFFIXES)]
+    photos = list_photographs(image_dir)
     if not photos:
         raise DatasetError(f'{image_dir} has no files ending in {IMAGE_SUFFIXES}')
-    masks = {n.rsplit('.', 1)[0]: n for n in list_files(str(mask_dir)) if n.endswith('.png')}
+    masks = {n.rsplit('.', 1)[0]: n for n in list_files(mask_dir) if n.endswith('.png')}
     lost = [n for n in photos if n.rsplit('.', 1)[0] not in masks]
     if lost:
         raise DatasetError(

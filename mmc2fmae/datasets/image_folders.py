@@ -16,7 +16,7 @@ from mmc2fmae.datasets.class_folders import (
     LabelsError,
     class_names,
     labels_of_folders,
-    list_files,
+    list_photographs,
 )
 
 
@@ -160,7 +160,7 @@ class ImageFolders(BaseDataset):
                 f'{self.folder} does not exist; point --data-root at the folder above it or set '
                 'folder (docs/classification.md)'
             )
-        names = [n for n in list_files(self.folder) if n.lower().endswith(IMAGE_SUFFIXES)]
+        names = list_photographs(self.folder)
         if not names:
             raise FileNotFoundError(f'{self.folder} holds no photographs ({IMAGE_SUFFIXES})')
         if self.expected and len(names) != self.expected:

@@ -11,6 +11,7 @@ from mmc2fmae.datasets.class_folders import (
     class_names,
     labels_of_folders,
     list_files,
+    list_photographs,
 )
 from mmc2fmae.datasets.progress import DataProgress
 from mmc2fmae.datasets.sample_io import SampleError
@@ -87,7 +88,7 @@ class MultiGranularDataset(BaseDataset):
             with open(self.ann_file, encoding='utf-8') as file:
                 names = [line.strip() for line in file if line.strip()]
         else:
-            names = [n for n in list_files(root) if n.lower().endswith(self.image_suffixes)]
+            names = list_photographs(root, self.image_suffixes)
         if not names:
             raise FileNotFoundError(
                 f'no photographs in {self.ann_file or root}: expected files ending in '

@@ -92,7 +92,9 @@ class SameScheduleHook(Hook):
             return
         now = self.schedule(runner)
         changed = [
-            f'{key}: {before.get(key)} -> {now[key]}' for key in now if before.get(key) != now[key]
+            f'{key}: {before.get(key)} -> {now[key]}'
+            for key in now
+            if str(before.get(key)) != now[key]  # older checkpoints lack fields that were added
         ]
         if changed:
             lines = '\n  '.join(changed)

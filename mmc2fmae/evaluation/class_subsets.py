@@ -72,8 +72,7 @@ def list_images(
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f'{folder} is no folder: unpack the data set there')
-    files = class_folders.list_files(folder)
-    names = [name for name in files if name.lower().endswith(class_folders.IMAGE_SUFFIXES)]
+    names = class_folders.list_photographs(folder)
     if not names:
         raise FileNotFoundError(f'{folder} holds no images: unpack the data set there')
     present = list(classes if subset is None else subset)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mmc2fmae.checkpoints import Preprocessing, build_backbone
-from mmc2fmae.datasets.multi_granular import IMAGE_SUFFIXES, list_files
+from mmc2fmae.datasets.class_folders import IMAGE_SUFFIXES, list_photographs
 from mmc2fmae.engine.atomic_io import write_atomically
 
 TOKENS = ('cls', 'mean', 'patches')
@@ -99,8 +99,7 @@ def find_images(source: str | Path) -> list[Path]:
     """
     source = Path(source)
     if source.is_dir():
-        names = [n for n in list_files(str(source)) if n.lower().endswith(IMAGE_SUFFIXES)]
-        paths = [source / name for name in names]
+        paths = [source / name for name in list_photographs(source)]
     elif source.suffix == '.txt' and source.is_file():
         lines = source.read_text(encoding='utf-8').splitlines()
         paths = [source.parent / line.strip() for line in lines if line.strip()]

@@ -5,7 +5,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmc2fmae.checkpoints import read_state_dict
-from mmc2fmae.datasets.multi_granular import IMAGE_SUFFIXES
+from mmc2fmae.datasets.class_folders import IMAGE_SUFFIXES
 from mmc2fmae.engine.checkpoints import coverage, require_full
 
 
