@@ -1,12 +1,11 @@
 """Generate scenes, pre-train the mini model on them and draw what it learned (`make demo`)."""
 
 import argparse
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 from mmc2fmae.engine import latest_checkpoint
+from mmc2fmae.engine.tool_runs import run_tool
 from mmc2fmae.visualization.run import read_scalars
 
 ROOT = Path(__file__).parents[1]
@@ -19,27 +18,18 @@ def main() -> None:
     parser.add_argument('--data-root', type=Path, default=Path('data/demo_scenes'))
     args = parser.parse_args()
     start = time.time()
-    run('make_scenes.py', args.data_root, '--train', 2000, '--val', 100)
+    run_tool('make_scenes.py', args.data_root, '--train', 2000, '--val', 100)
     config = ROOT / 'configs/mini/demo.py'
     options = ('--work-dir', args.work_dir, '--data-root', args.data_root, '--resume')
-    run('train.py', config, *options)
+    run_tool('train.py', config, *options)
     picture = args.work_dir / 'demo.png'
     prefix = ('rgb=val', 'instance=instance/val', 'semantic=semantic/val')
     options = ('--out', picture, '--data-root', args.data_root, '--data-prefix', *prefix)
-    run('visualize_run.py', args.work_dir, *options)
+    run_tool('visualize_run.py', args.work_dir, *options)
     print(f'\nC2FMAE demo finished in {time.time() - start:.0f} s')
     print_losses(args.work_dir)
     print(f'picture:    {picture.resolve()}')
     print(f'checkpoint: {latest_checkpoint(args.work_dir).resolve()}')
-
-
-def run(tool: str, *options: object) -> None:
-    """Run a tool as a user would; its output goes to the terminal, a failure ends the demo."""
-    command = [sys.executable, str(ROOT / 'tools' / tool), *map(str, options)]
-    print(f'\n$ python tools/{tool} {" ".join(map(str, options))}', flush=True)
-    code = subprocess.run(command).returncode
-    if code:
-        raise SystemExit(code)
 
 
 def print_losses(work_dir: Path) -> None:

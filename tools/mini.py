@@ -5,14 +5,13 @@ The tasks run through the ordinary tools as separate processes; a finished stage
 
 import argparse
 import json
-import shlex
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 from mmc2fmae.engine import latest_checkpoint
 from mmc2fmae.engine.atomic_io import write_atomically
+from mmc2fmae.engine.tool_runs import run_tool
+from mmc2fmae.visualization.run import read_records
 
 ROOT = Path(__file__).parents[1]
 SCENES = {  # folder: settings of tools/make_scenes.py
@@ -41,7 +40,7 @@ def main() -> None:
     parser.add_argument('--seed', type=int, default=0)
     args = parser.parse_args()
     for name, options in SCENES.items():
-        run('make_scenes.py', args.data_root / name, *options.split(), '--quiet')
+        run_tool('make_scenes.py', args.data_root / name, *options.split(), '--quiet')
     scenes = args.data_root / 'scenes'
     stage = Stages(args.work_dir, args.seed)
     stage.train('pretrain', 'c2fmae_mini_scenes', scenes)
@@ -90,7 +89,7 @@ class Stages:
         path = self.work_dir / name / 'result.json'
         if not path.is_file():
             start = time.time()
-            run(*command)
+            run_tool(*command)
             seconds = round(time.time() - start)
             result = dict(metrics=metrics(), seconds=seconds, seed=self.seed)
             write_atomically(json.dumps(result, indent=2).encode(), path)
@@ -113,23 +112,13 @@ class Stages:
         print(f'\n{text}')
 
 
-def run(tool: str, *options: object) -> None:
-    """Run a tool as a user would; its output goes to the terminal, a failure ends the suite."""
-    command = [sys.executable, str(ROOT / 'tools' / tool), *map(str, options)]
-    print(f'\n$ python {shlex.join(command[1:])}', flush=True)
-    code = subprocess.run(command).returncode
-    if code:
-        raise SystemExit(code)
-
-
 def last_metrics(work_dir: Path) -> dict[str, float]:
     """Return the metrics of a run's last validation in %, those of :data:`METRICS` it has."""
     found = {}
-    for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
-        for line in path.read_text().splitlines():
-            for key, value in json.loads(line).items():
-                if any(key in names for names in METRICS.values()):
-                    found[key] = value * 100 if key.startswith('coco/') else value
+    for record in read_records(work_dir):
+        for key, value in record.items():
+            if any(key in names for names in METRICS.values()):
+                found[key] = value * 100 if key.startswith('coco/') else value
     return found
 
 

@@ -43,7 +43,7 @@ def commands(monkeypatch):
             }
             (out / 'robustness.json').write_text(json.dumps(dict(sets=sets, score=dict(value=9.0))))
 
-    monkeypatch.setattr(mini, 'run', run)
+    monkeypatch.setattr(mini, 'run_tool', run)
     monkeypatch.setattr(mini, 'latest_checkpoint', lambda folder: folder / 'epoch_1.pth')
     return seen
 
@@ -85,4 +85,4 @@ def test_finished_stages_are_not_repeated(commands, tmp_path):
 
 def test_a_failing_tool_ends_the_suite(tmp_path):
     with pytest.raises(SystemExit):
-        mini.run('make_scenes.py', tmp_path / 'scenes', '--train', 'many')
+        mini.run_tool('make_scenes.py', tmp_path / 'scenes', '--train', 'many')
