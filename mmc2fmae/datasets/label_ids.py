@@ -1,5 +1,7 @@
 """Conventions of label ids that data and model share."""
 
+import numpy as np
+
 IGNORE = 255
 """Label pixels with this id are unknown: they count in no loss (D9)."""
 
@@ -15,3 +17,19 @@ def check_num_classes(granularity: str, num_classes: int) -> None:
             f'{granularity} has {num_classes} classes: expected 2 to {IGNORE} (255 marks unknown '
             'pixels)'
         )
+
+
+def canonical_ids(instances: np.ndarray) -> np.ndarray:
+    """Number instances by descending area: 1 is the largest, 0 stays the background (D10).
+
+    Args:
+        instances: (h, w) integer ids of any numbering, 0 = background.
+
+    Returns:
+        (h, w) int32 ids without gaps; of equal areas the lower old id comes first.
+    """
+    ids, inverse, areas = np.unique(instances, return_inverse=True, return_counts=True)
+    order = np.lexsort((ids, -areas, ids != 0))  # background first, then by area
+    rank = np.empty(len(ids), dtype=np.int32)
+    rank[order] = np.arange(len(ids)) + (ids[0] != 0)
+    return rank[inverse].reshape(instances.shape)

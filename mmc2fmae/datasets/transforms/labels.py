@@ -4,7 +4,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 
-from mmc2fmae.datasets.label_ids import check_num_classes
+from mmc2fmae.datasets.label_ids import canonical_ids, check_num_classes
 
 
 @TRANSFORMS.register_module()
@@ -49,11 +49,7 @@ class CanonicalInstances(BaseTransform):
         """Replace ``instance`` by ids in [0, num_instances)."""
         labels = results['instance']
         if self.rerank:
-            ids, inverse, areas = np.unique(labels, return_inverse=True, return_counts=True)
-            order = np.lexsort((ids, -areas, ids != 0))  # background first, then by area
-            rank = np.empty(len(ids), dtype=np.int32)
-            rank[order] = np.arange(len(ids)) + (ids[0] != 0)
-            labels = rank[inverse].reshape(labels.shape)
+            labels = canonical_ids(labels)
         labels = np.where(labels < self.num_instances, labels, 0)
         results['instance'] = labels.astype(np.uint8, copy=False)
         return results

@@ -1,0 +1,120 @@
+"""The layout of a multi-granular dataset on disk, for whatever writes or inspects one."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from mmc2fmae.datasets.checks import DatasetError
+from mmc2fmae.datasets.label_ids import check_num_classes
+from mmc2fmae.engine.atomic_io import write_atomically
+
+GRANULARITIES = ('instance', 'semantic')
+INFO_FILE = 'labels.json'
+
+
+def map_path(root: str | os.PathLike, granularity: str, split: str, name: str) -> Path:
+    """Return where a photograph's map lies: ``ROOT/<granularity>/<split>/<stem>.png``.
+
+    Args:
+        root: Folder of the dataset.
+        granularity: 'instance' or 'semantic'.
+        split: Folder of the photographs in ``root``, e.g. 'train'.
+        name: The photograph's path relative to ``ROOT/<split>``.
+    """
+    return Path(root, granularity, split, os.path.splitext(name)[0] + '.png')
+
+
+def encode_map(labels: np.ndarray) -> bytes:
+    """Encode a label map as a PNG of 8-bit ids, or of 16-bit ids where 8 do not suffice.
+
+    Args:
+        labels: (h, w) ids from 0 to 65535.
+    """
+    kind = np.uint8 if labels.max(initial=0) < 256 else np.uint16
+    done, data = cv2.imencode('.png', labels.astype(kind))
+    if not done:
+        raise ValueError(f'OpenCV cannot encode a label map of shape {labels.shape}')
+    return data.tobytes()
+
+
+def write_map(path: str | os.PathLike, labels: np.ndarray) -> None:
+    """Write a label map, whole or not at all; see :func:`encode_map`."""
+    write_atomically(encode_map(labels), path)
+
+
+class LabelInfo(NamedTuple):
+    """What the maps of a dataset mean; kept beside them as ``labels.json``.
+
+    Args:
+        semantic_classes: Names of the semantic ids from 0; 255 is unknown.
+        source: What made the maps, JSON types.
+    """
+
+    semantic_classes: tuple[str, ...]
+    source: dict
+
+    def write(self, root: str | os.PathLike) -> None:
+        """Write ``ROOT/labels.json``."""
+        write_atomically(json.dumps(self._asdict(), indent=1).encode(), Path(root, INFO_FILE))
+
+
+def label_info(classes: Sequence[str], source: dict) -> LabelInfo:
+    """Return the description of maps of these classes.
+
+    Raises:
+        ValueError: There are fewer than 2 or more than 255 classes.
+    """
+    check_num_classes('semantic', len(classes))
+    return LabelInfo(tuple(classes), source)
+
+
+def read_label_info(root: str | os.PathLike) -> LabelInfo | None:
+    """Read ``ROOT/labels.json``; None where there is none.
+
+    Raises:
+        DatasetError: The file is damaged.
+    """
+    path = Path(root, INFO_FILE)
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+        return label_info(content['semantic_classes'], content['source'])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise DatasetError(
+            f'{path} is damaged ({error!r}): expected the keys semantic_classes and source'
+        ) from error
+
+
+def coco_panoptic_classes() -> tuple[str, ...]:
+    """Return the 133 COCO panoptic classes in the order of their ids: 80 things, then 53 stuff."""
+    from mmdet.datasets.coco_panoptic import CocoPanopticDataset
+
+    return tuple(CocoPanopticDataset.METAINFO['classes'])
+
+
+def link_photographs(images: str | os.PathLike, root: str | os.PathLike, split: str) -> None:
+    """Make ``ROOT/<split>`` show the photographs, by a link where they lie elsewhere.
+
+    Args:
+        images: Folder of the photographs.
+        root: Folder of the dataset.
+        split: Name of the link.
+
+    Raises:
+        DatasetError: ``ROOT/<split>`` is something else already.
+    """
+    images, link = Path(images).resolve(), Path(root, split)
+    link.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        link.symlink_to(images, target_is_directory=True)
+    except FileExistsError:
+        if link.resolve() != images:
+            raise DatasetError(
+                f'{link} is there already and is not {images}: choose another output or split'
+            ) from None
