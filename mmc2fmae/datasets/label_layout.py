@@ -16,6 +16,13 @@ from mmc2fmae.engine.atomic_io import write_atomically
 GRANULARITIES = ('instance', 'semantic')
 INFO_FILE = 'labels.json'
 
+# Chosen by measurement (docs/benchmarks.md): filters make ids, which repeat but do not shade off,
+# larger and slower to read.
+_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 6]
+_PNG += [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_DEFAULT]
+if hasattr(cv2, 'IMWRITE_PNG_FILTER'):  # older OpenCV chooses by itself, at some cost in bytes
+    _PNG += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE]
+
 
 def map_path(root: str | os.PathLike, granularity: str, split: str, name: str) -> Path:
     """Return where a photograph's map lies: ``ROOT/<granularity>/<split>/<stem>.png``.
@@ -29,6 +36,11 @@ def map_path(root: str | os.PathLike, granularity: str, split: str, name: str) -
     return Path(root, granularity, split, os.path.splitext(name)[0] + '.png')
 
 
+def manifest_path(root: str | os.PathLike, split: str) -> Path:
+    """Return where the record of a split's pseudo-labels lies, one JSON line a photograph."""
+    return Path(root, f'manifest_{split}.jsonl')
+
+
 def encode_map(labels: np.ndarray) -> bytes:
     """Encode a label map as a PNG of 8-bit ids, or of 16-bit ids where 8 do not suffice.
 
@@ -36,7 +48,7 @@ def encode_map(labels: np.ndarray) -> bytes:
         labels: (h, w) ids from 0 to 65535.
     """
     kind = np.uint8 if labels.max(initial=0) < 256 else np.uint16
-    done, data = cv2.imencode('.png', labels.astype(kind))
+    done, data = cv2.imencode('.png', labels.astype(kind), _PNG)
     if not done:
         raise ValueError(f'OpenCV cannot encode a label map of shape {labels.shape}')
     return data.tobytes()

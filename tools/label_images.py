@@ -1,0 +1,198 @@
+"""Make instance and semantic maps for a folder of photographs: a dataset that pre-training reads.
+
+One process:       python tools/label_images.py IMAGES OUT
+Eight GPUs:        torchrun --nproc_per_node 8 tools/label_images.py IMAGES OUT
+Look before:       ... --sweep 200 (thresholds), ... --estimate 200 (time and disk)
+"""
+
+import argparse
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+import mmc2fmae  # (first: it closes the gaps of the stack)
+from mmc2fmae import env
+from mmc2fmae.datasets.checks import first_names
+from mmc2fmae.datasets.class_folders import list_photographs
+from mmc2fmae.datasets.label_layout import label_info, link_photographs
+from mmc2fmae.engine.atomic_io import write_atomically
+from mmc2fmae.labeling import models, survey
+from mmc2fmae.labeling.detection import GroundingDinoDetector
+from mmc2fmae.labeling.instances import ThresholdSchedule
+from mmc2fmae.labeling.jobs import Job, read_manifest
+from mmc2fmae.labeling.labeller import Labeller, MergeOptions
+from mmc2fmae.labeling.pipeline import Source, run_job
+from mmc2fmae.labeling.prompts import read_prompts
+from mmc2fmae.labeling.segmentation import SamHqSegmenter
+from mmc2fmae.labeling.semantics import semantic_labeller
+
+AMP = {'bf16': torch.bfloat16, 'fp16': torch.float16, 'off': None}
+
+
+def parse() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('images', type=Path, help='folder of photographs, in class folders or flat')
+    parser.add_argument('out', type=Path, help='folder of the dataset (docs/data.md)')
+    parser.add_argument('--split', help='name of the photographs in OUT (that of IMAGES)')
+    parser.add_argument(
+        '--prompts',
+        default='imagenet',
+        help="what to look for: 'imagenet' (names of the wnids, the default), 'folders', a .txt or "
+        ".json file, or the names themselves, 'person; car, automobile' (docs/labeling.md)",
+    )
+    group = parser.add_argument_group('models: hub ids or local folders')
+    group.add_argument('--detector', default=models.DETECTOR, help=models.DETECTOR)
+    group.add_argument('--segmenter', default=models.SEGMENTER, help=models.SEGMENTER)
+    group.add_argument(
+        '--semantic',
+        default=models.SEMANTIC,
+        help=f"{models.SEMANTIC}, or 'seem:CHECKOUT:CHECKPOINT' (docs/labeling.md)",
+    )
+    merge, schedule = MergeOptions(), ThresholdSchedule()
+    group = parser.add_argument_group('adaptive threshold and merging')
+    group.add_argument(
+        '--threshold', type=float, default=schedule.start, help='highest (%(default)s)'
+    )
+    group.add_argument('--step', type=float, default=schedule.step, help='by which (%(default)s)')
+    group.add_argument('--floor', type=float, default=schedule.floor, help='lowest (%(default)s)')
+    group.add_argument(
+        '--min-detections',
+        type=int,
+        default=schedule.min_detections,
+        help='the threshold goes down while there are fewer (%(default)s)',
+    )
+    group.add_argument(
+        '--min-area',
+        type=float,
+        default=merge.min_area,
+        help='smallest instance, share of the image (%(default)s)',
+    )
+    group.add_argument(
+        '--min-confidence',
+        type=float,
+        default=0.0,
+        help='pixels of less confident class become unknown, 255 (%(default)s)',
+    )
+    group = parser.add_argument_group('machine')
+    group.add_argument('--batch-size', type=int, default=8, help='of the models (%(default)s)')
+    group.add_argument('--part-size', type=int, default=128, help='unit of work (%(default)s)')
+    group.add_argument('--workers', type=int, help='reading and writing threads a process')
+    group.add_argument('--device', help='cuda where there is one, else cpu')
+    group.add_argument('--amp', choices=AMP, help='bf16 on cuda, else off')
+    group = parser.add_argument_group('look before')
+    group.add_argument('--estimate', type=int, metavar='N', help='label N, print time and disk')
+    group.add_argument(
+        '--sweep', type=int, metavar='N', help='detect on N, print thresholds, write OUT/sweep.png'
+    )
+    args = parser.parse_args()
+    cores = len(os.sched_getaffinity(0))
+    args.workers = args.workers or max(
+        1, min(8, cores // int(os.environ.get('LOCAL_WORLD_SIZE', 1)))
+    )
+    args.device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    if args.device == 'cuda':
+        args.device = f'cuda:{os.environ.get("LOCAL_RANK", 0)}'
+    args.amp = args.amp or ('bf16' if args.device.startswith('cuda') else 'off')
+    args.split = args.split or args.images.resolve().name
+    return args
+
+
+def main() -> int:
+    """Label, or look before."""
+    args = parse()
+    rank, world_size = int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
+    schedule = ThresholdSchedule(args.threshold, args.step, args.floor, args.min_detections)
+    merge = MergeOptions(schedule, min_area=args.min_area)
+    names = list_photographs(args.images) if args.images.is_dir() else []
+    if not names:
+        raise FileNotFoundError(f'{args.images} is no folder of photographs')
+    prompts = read_prompts(args.prompts, names)
+    described = {
+        role: models.describe_model(getattr(args, role))
+        for role in ('detector', 'segmenter', 'semantic')
+    }
+    source = Source(args.images, names, prompts.names_of)
+    how = (torch.device(args.device), AMP[args.amp], args.batch_size)
+    if args.sweep:
+        detector = GroundingDinoDetector(args.detector, *how)
+        picture = args.out / 'sweep.png'
+        print('threshold  enough detections  mean detections  stops here')
+        for row in survey.sweep(source, detector, schedule, args.sweep, picture):
+            print('{threshold:9.2f} {enough:18.1%} {detections:16.2f} {used:11.1%}'.format(**row))
+        print(f'{picture}: boxes above the threshold of their photograph are green')
+        return 0
+    labeller = Labeller(
+        GroundingDinoDetector(args.detector, *how),
+        SamHqSegmenter(args.segmenter, *how),
+        semantic_labeller(args.semantic, *how, args.min_confidence),
+        merge,
+        args.batch_size,
+    )
+    if args.estimate:
+        found = survey.estimate(
+            source, labeller, args.estimate, args.part_size, args.workers, args.out
+        )
+        print(found.describe(len(names)))
+        return 0
+    # Everything that decides a map: a run with other settings is refused, not mixed in.
+    settings = dict(
+        version=mmc2fmae.__version__,
+        models=described,
+        prompts=prompts.digest(),
+        merge=asdict(merge),
+        min_confidence=args.min_confidence,
+        batch_size=args.batch_size,
+        amp=args.amp,
+    )
+    job = Job(args.out, args.split, names, args.part_size, settings)
+    with job.claim(rank):
+        if rank == 0:
+            link_photographs(args.images, args.out, args.split)
+            made = settings | dict(environment=env.collect())
+            label_info(labeller.semantic.classes, made).write(args.out)
+        line = {role: model['name'] for role, model in described.items()}
+        line |= dict(version=mmc2fmae.__version__)
+        if run_job(job, source, labeller, line, rank, world_size, args.workers):
+            summarise(job)
+    return 0
+
+
+def summarise(job: Job) -> None:
+    """Print what was made, and list the labelled photographs where some could not be read."""
+    lines = list(read_manifest(job.manifest))
+    labelled = [line for line in lines if 'error' not in line]
+    empty = sum(not line['instances'] for line in labelled)
+    mean = sum(len(line['instances']) for line in labelled) / max(len(labelled), 1)
+    coverage = sum(line['coverage'] for line in labelled) / max(len(labelled), 1)
+    print(
+        f'{job.manifest}: {len(labelled):,} photographs labelled, {mean:.2f} instances and '
+        f'{coverage:.1%} covered on average, {empty:,} without an instance'
+    )
+    train = f'python tools/train.py configs/pretrain/c2fmae_vitb_400e.py --data-root {job.root}'
+    if len(labelled) < len(lines):
+        errors = [line['error'] for line in lines if 'error' in line]
+        listed = job.root / f'{job.split}.txt'
+        write_atomically('\n'.join(line['path'] for line in labelled).encode(), listed)
+        print(f'{len(errors):,} photographs have no maps:\n{first_names(errors)}')
+        train += f' --cfg-options train_dataloader.dataset.ann_file={listed.name}'
+    print(f'check it:   python tools/check_dataset.py {job.root} --split {job.split}')
+    print(f'look at it: python tools/browse_dataset.py {job.root} sheets --split {job.split}')
+    if job.split == 'train':
+        print(f'train:      {train}')
+
+
+if __name__ == '__main__':
+    try:
+        sys.exit(main())
+    except (ValueError, OSError, ImportError) as error:
+        sys.exit(f'label_images.py: error: {error}')
+    except torch.OutOfMemoryError as error:
+        sys.exit(f'label_images.py: out of GPU memory, use a smaller --batch-size ({error})')
+    except KeyboardInterrupt:
+        sys.exit('label_images.py: interrupted; the same command goes on from here')
