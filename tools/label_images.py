@@ -119,8 +119,10 @@ def main() -> int:
     }
     source = Source(args.images, names, prompts.names_of)
     how = (torch.device(args.device), AMP[args.amp], args.batch_size)
+    detector = GroundingDinoDetector(args.detector, *how)
+    for asked in prompts.table.values():
+        detector.prompts(asked)  # a name that is too long shows now, not in the third hour
     if args.sweep:
-        detector = GroundingDinoDetector(args.detector, *how)
         picture = args.out / 'sweep.png'
         print('threshold  enough detections  mean detections  stops here')
         for row in survey.sweep(source, detector, schedule, args.sweep, picture):
@@ -128,7 +130,7 @@ def main() -> int:
         print(f'{picture}: boxes above the threshold of their photograph are green')
         return 0
     labeller = Labeller(
-        GroundingDinoDetector(args.detector, *how),
+        detector,
         SamHqSegmenter(args.segmenter, *how),
         semantic_labeller(args.semantic, *how, args.min_confidence),
         merge,

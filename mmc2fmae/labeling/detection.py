@@ -108,11 +108,7 @@ class GroundingDinoDetector(PublishedModel):
             UnusableOutput: Boxes or scores of an image are not finite.
             ValueError: A single name fills more than a prompt.
         """
-        prompts: dict[tuple[str, ...], list[PromptChunk]] = {}  # many images share their names
-        for asked in map(tuple, names):
-            if asked not in prompts:
-                limit = self.model.config.max_text_len
-                prompts[asked] = chunk_prompts(asked, self._offsets, limit) if asked else []
+        prompts = {asked: self.prompts(asked) for asked in set(map(tuple, names))}
         items = [(i, chunk) for i, asked in enumerate(names) for chunk in prompts[tuple(asked)]]
         wide = [widen(image) for image in images]
         found: list[list[tuple[np.ndarray, ...]]] = [[] for _ in images]
@@ -131,6 +127,17 @@ class GroundingDinoDetector(PublishedModel):
             _join(parts, image.shape[1], image.shape[0])
             for parts, image in zip(found, images, strict=True)
         ]
+
+    def prompts(self, names: Sequence[str]) -> list[PromptChunk]:
+        """Write names as prompts; see :func:`~mmc2fmae.labeling.prompts.chunk_prompts`.
+
+        Args:
+            names: Class names to look for in an image; synonyms comma separated.
+
+        Raises:
+            ValueError: A single name fills more than a prompt.
+        """
+        return chunk_prompts(names, self._offsets, self.model.config.max_text_len) if names else []
 
     def _offsets(self, text: str) -> list[tuple[int, int]]:
         return self.tokenizer(text, return_offsets_mapping=True)['offset_mapping']

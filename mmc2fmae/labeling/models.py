@@ -58,6 +58,7 @@ def import_transformers() -> ModuleType:
             f'labelling needs the package transformers ({error}): '
             "python -m pip install -e '.[labeling]'"
         ) from error
+    transformers.utils.logging.disable_progress_bar()  # one for each set of weights
     return transformers
 
 

@@ -141,6 +141,7 @@ def test_strips_are_widened_for_the_model_and_boxes_stay_in_the_image(detector, 
     assert np.array_equal(wide[: size[0], : size[1]], image)
     (found,) = detector([image], [('dog',)], floor=0)
     assert (found.boxes[:, 2] <= size[1]).all() and (found.boxes[:, 3] <= size[0]).all()
+    assert (found.boxes[:, :2] < found.boxes[:, 2:]).all()  # none in what was added
 
 
 def test_ordinary_photographs_are_not_widened():

@@ -146,6 +146,8 @@ def test_weights_are_float32_in_eval_mode_whatever_the_file_holds(detector_copy)
     weights = load_file(detector_copy / 'model.safetensors')
     halves = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
     save_file(halves, detector_copy / 'model.safetensors', {'format': 'pt'})
+    config = json.loads((detector_copy / 'config.json').read_text()) | dict(dtype='float16')
+    (detector_copy / 'config.json').write_text(json.dumps(config))
     model = GroundingDinoDetector(str(detector_copy)).model
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert not any(module.training for module in model.modules())

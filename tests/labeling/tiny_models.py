@@ -130,7 +130,10 @@ def _write_segmenter(folder: str) -> None:
     config = SamHQConfig(
         vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder
     )
-    SamHQModel(config).save_pretrained(folder)
+    model = SamHQModel(config)
+    for part in (model.mask_decoder.compress_vit_conv1, model.mask_decoder.compress_vit_conv2):
+        torch.nn.init.normal_(part.weight)  # so that the encoder's early features count
+    model.save_pretrained(folder)
     SamHQProcessor(pixels).save_pretrained(folder)
 
 
