@@ -35,6 +35,7 @@ REQUIREMENTS = {
     'ftfy': 'ftfy>=6',
     'regex': 'regex',
     'safetensors': 'safetensors>=0.4',
+    'tqdm': 'tqdm>=4.62',
 }
 
 # `python -m mmc2fmae.env` must report on a stack that cannot import this package, but Python

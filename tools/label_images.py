@@ -17,12 +17,13 @@ import mmc2fmae  # (first: it closes the gaps of the stack)
 from mmc2fmae import env
 from mmc2fmae.datasets.checks import first_names
 from mmc2fmae.datasets.class_folders import list_photographs
-from mmc2fmae.datasets.label_layout import label_info, link_photographs
+from mmc2fmae.datasets.conversion import check_room
+from mmc2fmae.datasets.label_layout import label_info, link_photographs, read_manifest
 from mmc2fmae.engine.atomic_io import write_atomically
 from mmc2fmae.labeling import models, survey
 from mmc2fmae.labeling.detection import GroundingDinoDetector
 from mmc2fmae.labeling.instances import ThresholdSchedule
-from mmc2fmae.labeling.jobs import Job, read_manifest
+from mmc2fmae.labeling.jobs import Job
 from mmc2fmae.labeling.labeller import Labeller, MergeOptions
 from mmc2fmae.labeling.pipeline import Source, run_job
 from mmc2fmae.labeling.prompts import read_prompts
@@ -155,6 +156,8 @@ def main() -> int:
     job = Job(args.out, args.split, names, args.part_size, settings)
     with job.claim(rank):
         if rank == 0:
+            left = len(names) - sum(len(job.parts[i]) for i in job.done())
+            check_room(args.out, 2 * left)
             link_photographs(args.images, args.out, args.split)
             made = settings | dict(environment=env.collect())
             label_info(labeller.semantic.classes, made).write(args.out)

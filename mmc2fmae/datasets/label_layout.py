@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,6 +39,20 @@ def map_path(root: str | os.PathLike, granularity: str, split: str, name: str) -
 def manifest_path(root: str | os.PathLike, split: str) -> Path:
     """Return where the record of a split's pseudo-labels lies, one JSON line a photograph."""
     return Path(root, f'manifest_{split}.jsonl')
+
+
+def read_manifest(path: str | Path) -> Iterator[dict]:
+    """Yield the lines of a manifest.
+
+    Raises:
+        DatasetError: A line is damaged.
+    """
+    with open(path, encoding='utf-8') as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise DatasetError(f'{path}, line {number}, is damaged ({error})') from error
 
 
 def encode_map(labels: np.ndarray) -> bytes:

@@ -138,17 +138,3 @@ class Job:
             os.replace(aside, self.manifest)
             shutil.rmtree(self.folder / 'parts')
             return True
-
-
-def read_manifest(path: str | Path) -> Iterator[dict]:
-    """Yield the lines of a manifest.
-
-    Raises:
-        DatasetError: A line is damaged.
-    """
-    with open(path, encoding='utf-8') as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                raise DatasetError(f'{path}, line {number}, is damaged ({error})') from error

@@ -186,15 +186,17 @@ def describe_model(model: str) -> dict[str, str]:
         model: Folder, hub id, or specification of a SEEM checkout.
 
     Returns:
-        ``name``, and ``revision`` (commit on the hub) or ``sha256`` (of the files of weights, one
-        after the other).
+        ``name`` (of a folder its last part: records get published, paths need not), and
+        ``revision`` (commit on the hub) or ``sha256`` (of the files of weights, one after the
+        other).
     """
     if model.startswith(SEEM):
-        return dict(name=model, sha256=_sha256([seem_files(model).weights]))
+        weights = seem_files(model).weights
+        return dict(name=SEEM + weights.name, sha256=_sha256([weights]))
     folder = model_folder(model)
-    if not Path(model).is_dir() and folder.parent.name == 'snapshots':
-        return dict(name=model, revision=folder.name)
-    return dict(name=model, sha256=_sha256(_weights(folder)))
+    if Path(model).is_dir():
+        return dict(name=Path(model).resolve().name, sha256=_sha256(_weights(folder)))
+    return dict(name=model, revision=folder.name)
 
 
 def _sha256(paths: Sequence[Path]) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from mmc2fmae.datasets.sample_io import SampleError
+from mmc2fmae.datasets.sample_io import UNREADABLE, SampleError
 
 MAX_SIDE = 1333
 """Longest side in pixels that any of the models looks at (Grounding DINO's limit)."""
@@ -49,5 +49,5 @@ def read_photograph(path: str | Path) -> Photograph:
                     image.draft(None, size)
                     image = image.convert('RGB').resize(size, Image.Resampling.BICUBIC)
                 return Photograph(np.array(image.convert('RGB')), width, height)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise SampleError(f'{path} cannot be read ({error})') from error

@@ -12,11 +12,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mmc2fmae.datasets.checks import DatasetError, evenly
-from mmc2fmae.datasets.label_layout import GRANULARITIES
+from mmc2fmae.datasets.label_layout import GRANULARITIES, read_manifest
 from mmc2fmae.datasets.sample_io import SampleError
 from mmc2fmae.labeling.detection import Detections
 from mmc2fmae.labeling.instances import ThresholdSchedule, adaptive_threshold
-from mmc2fmae.labeling.jobs import Job, read_manifest
+from mmc2fmae.labeling.jobs import Job
 from mmc2fmae.labeling.labeller import Detector, Labeller
 from mmc2fmae.labeling.photographs import Photograph, read_photograph
 from mmc2fmae.labeling.pipeline import Source, run_job

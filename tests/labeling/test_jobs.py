@@ -3,7 +3,8 @@ import json
 import pytest
 
 from mmc2fmae.datasets import DatasetError
-from mmc2fmae.labeling.jobs import Job, read_manifest
+from mmc2fmae.datasets.label_layout import read_manifest
+from mmc2fmae.labeling.jobs import Job
 
 NAMES = [f'{i}.jpg' for i in range(5)]
 
