@@ -12,7 +12,7 @@ import mmc2fmae  # noqa: F401
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 MINI = [CONFIGS / 'mini/c2fmae_mini_scenes.py', CONFIGS / 'mini/demo.py']
-PRETRAIN = [*sorted(CONFIGS.glob('pretrain/*.py')), *MINI]
+PRETRAIN = [*sorted(CONFIGS.glob('pretrain/c2fmae_*.py')), *MINI]
 
 
 def count(module: torch.nn.Module) -> int:

@@ -3,6 +3,9 @@
 import numpy as np
 from PIL import Image
 
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+"""What Pillow raises for a damaged file, or one of more than 179 million pixels."""
+
 LABEL_MODES = ('1', 'L', 'P', 'I', 'I;16', 'I;16B')
 
 
@@ -25,7 +28,7 @@ def read_rgb(path: str) -> Image.Image:
     try:
         with Image.open(path) as image:
             return image.convert('RGB')
-    except (OSError, ValueError, SyntaxError) as error:
+    except UNREADABLE as error:
         raise SampleError(_unreadable(path, error)) from error
 
 
@@ -52,9 +55,25 @@ def read_label_map(path: str) -> np.ndarray:
             labels = np.asarray(image)
     except SampleError:
         raise
-    except (OSError, ValueError, SyntaxError) as error:
+    except UNREADABLE as error:
         raise SampleError(_unreadable(path, error)) from error
     return labels.astype(np.uint8 if labels.dtype.itemsize == 1 else np.int32, copy=False)
+
+
+def read_continuous_map(path: str) -> np.ndarray:
+    """Read a single-channel map of a quantity, such as depth.
+
+    Args:
+        path: PNG file of 8 or 16 bits, read as a share of their range.
+
+    Returns:
+        (h, w) float32 array in [0, 1).
+
+    Raises:
+        SampleError: See :func:`read_label_map`.
+    """
+    values = read_label_map(path)
+    return values.astype(np.float32) / (256 if values.dtype == np.uint8 else 65536)
 
 
 def _unreadable(path: str, error: Exception) -> str:

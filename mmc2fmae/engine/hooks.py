@@ -73,18 +73,20 @@ class PretrainLogHook(Hook):
     def before_train_epoch(self, runner: Runner) -> None:
         """Log the curriculum's coefficients of the epoch."""
         dataset = runner.train_dataloader.dataset
+        self.alphas = {}  # MAE draws its masks itself
         for transform in dataset.pipeline.transforms:
             if isinstance(transform, ProgressiveMasking):
-                self.alphas = transform.curriculum(dataset.progress.t)
+                alphas = transform.curriculum(dataset.progress.t)
+                self.alphas = dict(zip(('alpha_S', 'alpha_I'), alphas, strict=True))
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs=None
     ) -> None:
         """Log one iteration."""
         hub = runner.message_hub
-        for name, value in zip(('alpha_S', 'alpha_I'), self.alphas, strict=True):
+        for name, value in self.alphas.items():
             hub.update_scalar(f'train/{name}', value)
-        for name, mask in data_batch['masks'].items():
+        for name, mask in data_batch.get('masks', {}).items():
             visible = mask.shape[1] - mask.sum() / len(mask)
             hub.update_scalar(f'train/visible_{name}', float(visible))
         batch = len(data_batch['path']) * get_world_size()

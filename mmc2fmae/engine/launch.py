@@ -123,7 +123,7 @@ def apply_train_options(cfg: Config, args: argparse.Namespace) -> None:
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     elif args.amp:
         print_log('--amp is ignored: mixed precision needs a GPU, this run is fp32')
-    if args.compile and cfg.model.type == 'C2FMAE':
+    if args.compile and cfg.model.type in ('C2FMAE', 'MultiMAE'):
         cfg.model.compile = True  # its parts of static shape alone
     elif args.compile:
         cfg.compile = True

@@ -1,6 +1,6 @@
 """C2FMAE and its parts, registered in mmpretrain's MODELS."""
 
-from mmc2fmae.models.c2fmae import C2FMAE, MultiGranularPreprocessor
+from mmc2fmae.models.c2fmae import C2FMAE, MultiGranularPreprocessor, RgbPreprocessor
 from mmc2fmae.models.decoders import CascadedDecoder, ParallelDecoder
 from mmc2fmae.models.heads import MultiGranularHead
 from mmc2fmae.models.multi_granular_classifier import (
@@ -8,6 +8,7 @@ from mmc2fmae.models.multi_granular_classifier import (
     MultiGranularClassifier,
 )
 from mmc2fmae.models.multi_granular_vit import MultiGranularViT
+from mmc2fmae.models.multimae import MultiMAE, MultiMAEDecoder, MultiMAEHead
 from mmc2fmae.models.necks import FullPrecision
 from mmc2fmae.models.plain_vit import PlainViT
 from mmc2fmae.models.tokens import TokenLayout
@@ -21,7 +22,11 @@ __all__ = [
     'MultiGranularHead',
     'MultiGranularPreprocessor',
     'MultiGranularViT',
+    'MultiMAE',
+    'MultiMAEDecoder',
+    'MultiMAEHead',
     'ParallelDecoder',
     'PlainViT',
+    'RgbPreprocessor',
     'TokenLayout',
 ]

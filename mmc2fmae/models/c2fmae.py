@@ -1,5 +1,7 @@
 """C2FMAE as an mmpretrain self-supervised algorithm (arXiv 2603.09955)."""
 
+from collections.abc import Sequence
+
 import torch
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.model import BaseDataPreprocessor
@@ -11,15 +13,34 @@ from mmc2fmae.datasets.label_ids import IGNORE
 from mmc2fmae.models.tokens import TokenLayout
 
 
-@MODELS.register_module()
-class MultiGranularPreprocessor(BaseDataPreprocessor):
-    """Move a batch to the device, normalise rgb there and turn masks into a token layout.
+def truncated_statistics(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation of each map without its lowest and highest tenth (MultiMAE).
 
     Args:
-        num_classes: Number of classes of each label granularity; with rgb before them this is the
-            order of the token sequence. C2FMAE fills it in.
+        maps: (B, h, w) floats.
+
+    Returns:
+        Mean and deviation, (B, 1, 1) each; the deviation is never 0.
+    """
+    values = maps.flatten(1).sort(dim=1).values
+    number = values.shape[1]
+    middle = values[:, int(0.1 * number) : int(0.9 * number)]
+    variance, mean = torch.var_mean(middle, dim=1, keepdim=True)
+    return mean.unsqueeze(2), (variance + 1e-6).sqrt().unsqueeze(2)
+
+
+@MODELS.register_module()
+class MultiGranularPreprocessor(BaseDataPreprocessor):
+    """Move a batch to the device, normalise it there and turn masks into a token layout.
+
+    Continuous maps are standardised each by itself; see :func:`truncated_statistics`.
+
+    Args:
+        num_classes: Number of classes of each label granularity. C2FMAE fills it in.
         mean: Mean of the rgb channels in [0, 255].
         std: Deviation of the rgb channels in [0, 255].
+        granularities: Order of the token sequence, by default rgb and the label granularities; what
+            has no classes is continuous. C2FMAE fills it in.
     """
 
     def __init__(
@@ -27,9 +48,12 @@ class MultiGranularPreprocessor(BaseDataPreprocessor):
         num_classes: dict[str, int],
         mean: tuple[float, ...] = (123.675, 116.28, 103.53),
         std: tuple[float, ...] = (58.395, 57.12, 57.375),
+        granularities: Sequence[str] | None = None,
     ) -> None:
         super().__init__(non_blocking=True)
         self.num_classes = dict(num_classes)
+        self.granularities = list(granularities or ['rgb', *num_classes])
+        self.continuous = [g for g in self.granularities if g != 'rgb' and g not in num_classes]
         self.register_buffer('mean', torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std).view(-1, 1, 1), persistent=False)
 
@@ -37,10 +61,10 @@ class MultiGranularPreprocessor(BaseDataPreprocessor):
         """Return ``inputs`` and ``data_samples`` (the token layout, None without masks).
 
         Raises:
-            ValueError: The batch lacks a granularity that the model reads, or has a class id that
-                the model does not know.
+            ValueError: The batch lacks a granularity that the model reads, has a class id that the
+                model does not know, or ids where the model has no classes.
         """
-        granularities = ['rgb', *self.num_classes]
+        granularities = self.granularities
         inputs, masks = data['inputs'], data.get('masks')
         missing = set(granularities) - set(inputs if masks is None else masks)
         if missing:
@@ -52,11 +76,21 @@ class MultiGranularPreprocessor(BaseDataPreprocessor):
         # Checks and index arithmetic happen on the CPU, where the batch is: no synchronisation.
         for name, number in self.num_classes.items():
             self._check_ids(name, number, inputs[name], data.get('path'))
+        for name in self.continuous:
+            if not inputs[name].is_floating_point():
+                raise ValueError(
+                    f'{name} maps hold {inputs[name].dtype}, but the model has no classes for '
+                    f'them: give num_classes in model.backbone.granularities.{name}, or name it '
+                    'in continuous of LoadMultiGranular'
+                )
         layout = None
         if masks is not None:
             layout = TokenLayout.from_masks({g: masks[g] for g in granularities}).to(self.device)
         inputs = self.cast_data({g: inputs[g] for g in granularities})
         inputs['rgb'] = (inputs['rgb'].float() - self.mean) / self.std
+        for name in self.continuous:
+            mean, deviation = truncated_statistics(inputs[name])
+            inputs[name] = (inputs[name] - mean) / deviation
         return dict(inputs=inputs, data_samples=layout)
 
     @staticmethod
@@ -70,6 +104,22 @@ class MultiGranularPreprocessor(BaseDataPreprocessor):
                 f'the model knows 0 to {number - 1}: set num_classes of the model '
                 f'(model.backbone.granularities.{name}) and of LoadMultiGranular alike'
             )
+
+
+@MODELS.register_module()
+class RgbPreprocessor(MultiGranularPreprocessor):
+    """The normalised photograph alone, for mmpretrain's own algorithms such as MAE.
+
+    Args:
+        **kwargs: ``mean`` and ``std`` of :class:`MultiGranularPreprocessor`.
+    """
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(num_classes={}, **kwargs)
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Return ``inputs`` (B, 3, H, W); ``data_samples`` is None."""
+        return dict(inputs=super().forward(data, training)['inputs']['rgb'], data_samples=None)
 
 
 @MODELS.register_module()
@@ -115,7 +165,9 @@ class C2FMAE(BaseSelfSupervisor):
             head=shared
             | dict(cells=encoder.cells, in_channels=in_channels, dims=decoder.dims)
             | head,
-            data_preprocessor=dict(type='MultiGranularPreprocessor')
+            data_preprocessor=dict(
+                type='MultiGranularPreprocessor', granularities=encoder.granularities
+            )
             | shared
             | (data_preprocessor or {}),
             init_cfg=init_cfg,
@@ -133,7 +185,7 @@ class C2FMAE(BaseSelfSupervisor):
         """Compute the losses of Eq. 12, ``loss_<granularity>``.
 
         Args:
-            inputs: rgb (B, 3, H, W) normalised, label maps (B, h, w).
+            inputs: rgb (B, 3, H, W) normalised, label maps (B, h, w), continuous maps (B, H, W).
             data_samples: Token layout of the batch.
         """
         tokens = self.backbone.embed(inputs, data_samples)
@@ -162,11 +214,15 @@ class C2FMAE(BaseSelfSupervisor):
             target_stats: See :meth:`MultiGranularHead.predict`.
 
         Returns:
-            rgb (B, 3, H, W) float in [0, 255], label maps (B, h, w) int64.
+            rgb (B, 3, H, W) float in [0, 255], label maps (B, h, w) int64, continuous maps
+            (B, H, W) float in the scale of the data.
         """
         batch = self.data_preprocessor(data)
         inputs, layout = batch['inputs'], batch['data_samples']
         features = self.autoencode(self.backbone.embed(inputs, layout), layout.visible)
         maps = self.head.predict(features, inputs, target_stats)
+        for name in self.data_preprocessor.continuous:
+            mean, deviation = truncated_statistics(data['inputs'][name].to(maps[name]))
+            maps[name] = maps[name] * deviation + mean
         rgb = maps['rgb'] * self.data_preprocessor.std + self.data_preprocessor.mean
         return maps | dict(rgb=rgb.clamp(0, 255))

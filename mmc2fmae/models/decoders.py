@@ -1,5 +1,7 @@
 """The cascaded decoder (paper III-C, Eq. 2 to 4) and its variants of Table VId."""
 
+from collections.abc import Sequence
+
 import torch
 from mmengine.model import BaseModule, ModuleList
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
@@ -75,8 +77,56 @@ def add_at(parts: list[Tensor], position: int, features: Tensor) -> Tensor:
     return torch.cat([*parts[:position], parts[position] + features, *parts[position + 1 :]], dim=1)
 
 
+class SequenceDecoder(BaseModule):
+    """Base of the decoders: the full token sequence H of paper III-C.
+
+    Args:
+        granularities: Granularities in the order of the encoder's token sequence.
+        num_patches: Patches of one granularity, N.
+        in_dims: Width of the encoder's tokens.
+        dims: Width of the decoder.
+        init_cfg: Initialisation.
+    """
+
+    def __init__(
+        self,
+        granularities: Sequence[str],
+        num_patches: int,
+        in_dims: int,
+        dims: int,
+        init_cfg: dict | list | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.dims = dims
+        self.num_patches = num_patches
+        self.granularities = tuple(granularities)
+        self.projection = nn.Linear(in_dims, dims)
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, dims))
+        self.granularity_embed = nn.Parameter(torch.zeros(len(granularities), 1, dims))
+        side = round(num_patches**0.5)
+        positions = build_2d_sincos_position_embedding((side, side), dims)
+        self.register_buffer('pos_embed', positions, persistent=False)
+
+    def full_sequence(self, encoded: Tensor, visible: Tensor) -> Tensor:
+        """Put encoded tokens at their positions, mask tokens elsewhere: H of paper III-C.
+
+        Args:
+            encoded: (B, V, D) encoder features without the class token.
+            visible: (B, V) their positions in the full sequence.
+
+        Returns:
+            (B, M * N, C) tokens with position and granularity embeddings.
+        """
+        tokens = self.projection(encoded)
+        length = len(self.granularities) * self.num_patches
+        index = visible.unsqueeze(2).expand(-1, -1, tokens.shape[2])
+        sequence = self.mask_token.to(tokens.dtype).expand(len(tokens), length, -1)
+        sequence = sequence.scatter(1, index, tokens)
+        return sequence + (self.pos_embed + self.granularity_embed).flatten(0, 1)
+
+
 @MODELS.register_module()
-class CascadedDecoder(BaseModule):
+class CascadedDecoder(SequenceDecoder):
     """Decode granularity after granularity, each stage building on the one before (Eq. 2-3).
 
     Args:
@@ -108,21 +158,14 @@ class CascadedDecoder(BaseModule):
         cross_attention: bool = True,
         init_cfg: dict | list | None = None,
     ) -> None:
-        super().__init__(init_cfg=MAE_INIT if init_cfg is None else init_cfg)
+        super().__init__(
+            granularities, num_patches, in_dims, dims, MAE_INIT if init_cfg is None else init_cfg
+        )
         if sorted(order) != sorted(granularities):
             raise ValueError(
                 f'decoder order {list(order)}: expected each of {list(granularities)} once'
             )
         self.order = tuple(order)
-        self.dims = dims
-        self.num_patches = num_patches
-        self.granularities = tuple(granularities)
-        self.projection = nn.Linear(in_dims, dims)
-        self.mask_token = nn.Parameter(torch.zeros(1, 1, dims))
-        self.granularity_embed = nn.Parameter(torch.zeros(len(granularities), 1, dims))
-        side = round(num_patches**0.5)
-        positions = build_2d_sincos_position_embedding((side, side), dims)
-        self.register_buffer('pos_embed', positions, persistent=False)
         self.stages = nn.ModuleDict(
             {
                 name: DecoderStage(dims, num_heads, depth, mlp_ratio, cross_attention)
@@ -135,23 +178,6 @@ class CascadedDecoder(BaseModule):
         super().init_weights()
         nn.init.normal_(self.mask_token, std=0.02)
         nn.init.normal_(self.granularity_embed, std=0.02)
-
-    def full_sequence(self, encoded: Tensor, visible: Tensor) -> Tensor:
-        """Put encoded tokens at their positions, mask tokens elsewhere: H of paper III-C.
-
-        Args:
-            encoded: (B, V, D) encoder features without the class token.
-            visible: (B, V) their positions in the full sequence.
-
-        Returns:
-            (B, M * N, C) tokens with position and granularity embeddings.
-        """
-        tokens = self.projection(encoded)
-        length = len(self.granularities) * self.num_patches
-        index = visible.unsqueeze(2).expand(-1, -1, tokens.shape[2])
-        sequence = self.mask_token.to(tokens.dtype).expand(len(tokens), length, -1)
-        sequence = sequence.scatter(1, index, tokens)
-        return sequence + (self.pos_embed + self.granularity_embed).flatten(0, 1)
 
     def context(
         self, sequence: Tensor, parts: list[Tensor], previous: str | None, features: Tensor | None

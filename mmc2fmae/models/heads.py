@@ -1,5 +1,7 @@
 """Linear predictors (Eq. 4) and reconstruction losses (Eq. 12) on masked patches."""
 
+from collections.abc import Iterable
+
 import torch
 from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS
@@ -50,18 +52,24 @@ class Predictor(nn.Sequential):
 class MultiGranularHead(BaseModule):
     """Predict masked patches of every granularity and weigh the losses (Eq. 4 and 12).
 
+    Photographs cost their squared error, label maps their cross-entropy, continuous maps their
+    absolute error (as in MultiMAE). A task is what one predictor predicts; here there is one a
+    granularity, of its name.
+
     Args:
         cells: Side of a patch in map pixels, per granularity; ``rgb`` is one of them.
         num_classes: Number of classes of each label granularity.
         in_channels: Channels of the rgb granularity.
         dims: Width of the decoder's features.
-        loss_weights: lambda of each granularity (Table VIf); granularities not named weigh 1.
+        loss_weights: lambda of each task (Table VIf); tasks not named weigh 1.
         norm_pix: Predict pixels normalised by their patch's mean and deviation, as MAE (D9).
         init_cfg: Initialisation, Xavier by default.
 
     Raises:
-        ValueError: ``loss_weights`` names an unknown granularity.
+        ValueError: ``loss_weights`` names an unknown task.
     """
+
+    predictor: type[nn.Module] = Predictor
 
     def __init__(
         self,
@@ -76,57 +84,67 @@ class MultiGranularHead(BaseModule):
         if init_cfg is None:
             init_cfg = dict(type='Xavier', layer='Linear', distribution='uniform')
         super().__init__(init_cfg=init_cfg)
-        self.norm_pix = norm_pix
+        self.normalised = {'rgb'} if norm_pix else set()
         self.num_classes = dict(num_classes)
         self.cells = dict(cells)
-        unknown = set(loss_weights or {}) - set(self.cells)
+        self.tasks = self.list_tasks(self.cells)
+        unknown = set(loss_weights or {}) - set(self.tasks)
         if unknown:
             raise ValueError(
-                f'loss_weights names {sorted(unknown)}: expected some of {list(self.cells)}'
+                f'loss_weights names {sorted(unknown)}: expected some of {list(self.tasks)}'
             )
-        self.loss_weights = {name: (loss_weights or {}).get(name, 1.0) for name in self.cells}
+        self.loss_weights = {task: (loss_weights or {}).get(task, 1.0) for task in self.tasks}
+        depths = dict.fromkeys(self.cells, 1) | dict(rgb=in_channels) | self.num_classes
         self.predictors = nn.ModuleDict(
             {
-                name: Predictor(dims, cell * cell * self.num_classes.get(name, in_channels))
-                for name, cell in self.cells.items()
+                task: self.predictor(dims, self.cells[name] ** 2 * depths[name])
+                for task, name in self.tasks.items()
             }
         )
+
+    @staticmethod
+    def list_tasks(granularities: Iterable[str]) -> dict[str, str]:
+        """Return the granularity that each task predicts."""
+        return {name: name for name in granularities}
 
     def loss(
         self, features: dict[str, Tensor], inputs: dict[str, Tensor], layout: TokenLayout
     ) -> dict[str, Tensor]:
-        """Compute the weighted loss of every granularity on its masked patches.
+        """Compute the weighted loss of every task on the masked patches of its granularity.
 
         Args:
-            features: F^k of every granularity, (B, N, C).
-            inputs: rgb (B, 3, H, W) normalised, label maps (B, h, w); the targets.
+            features: F^k of every task, (B, N, C).
+            inputs: rgb (B, 3, H, W) normalised, label maps (B, h, w), continuous maps (B, H, W);
+                the targets.
             layout: Token layout of the batch.
 
         Returns:
-            ``loss_<granularity>`` scalars; their sum is Eq. 12.
+            ``loss_<task>`` scalars; their sum is Eq. 12.
         """
         losses = {}
-        for name, cell in self.cells.items():
+        for task, name in self.tasks.items():
             index = layout.masked[name]
-            predicted = self.predictors[name](features[name].flatten(0, 1)[index])
-            target = gather_patches(inputs[name], cell, index)
-            if name == 'rgb':
-                values, counts = self._pixel_loss(predicted, target.flatten(1))
-            else:
+            predicted = self.predictors[task](features[task].flatten(0, 1)[index])
+            target = gather_patches(inputs[name], self.cells[name], index).flatten(1)
+            if name in self.num_classes:
                 values, counts = self._label_loss(
-                    predicted.unflatten(1, (-1, self.num_classes[name])), target.flatten(1)
+                    predicted.unflatten(1, (-1, self.num_classes[name])), target
                 )
-            mean = mean_per_sample(values, counts, index, features[name].shape[:2])
-            losses[f'loss_{name}'] = self.loss_weights[name] * mean
+            else:
+                values, counts = self._value_loss(task, predicted, target)
+            mean = mean_per_sample(values, counts, index, features[task].shape[:2])
+            losses[f'loss_{task}'] = self.loss_weights[task] * mean
         return losses
 
-    def _pixel_loss(self, predicted: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Sum of squared errors of (K, P) pixels and their number."""
+    def _value_loss(self, task: str, predicted: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Sum of squared (rgb) or absolute errors of (K, P) values and their number."""
         target = target.float()
-        if self.norm_pix:
+        if task in self.normalised:
             mean, deviation = patch_statistics(target)
             target = (target - mean) / deviation
-        values = (predicted.float() - target).square().sum(dim=1)
+        errors = predicted.float() - target
+        errors = errors.square() if self.tasks[task] == 'rgb' else errors.abs()
+        values = errors.sum(dim=1)
         return values, torch.full_like(values, target.shape[1])
 
     def _label_loss(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -143,13 +161,14 @@ class MultiGranularHead(BaseModule):
         """Predict all patches of every granularity as maps.
 
         Args:
-            features: F^k of every granularity, (B, N, C).
+            features: F^k of every granularity's own task, (B, N, C).
             inputs: As for :meth:`loss`; the rgb patches give the statistics.
             target_stats: Undo ``norm_pix`` with the target patches' mean and deviation; False
                 returns what the model really predicts.
 
         Returns:
-            rgb (B, 3, H, W) float in the scale of the input, label maps (B, h, w) int64.
+            rgb (B, 3, H, W) and continuous maps (B, H, W) float in the scale of the input, label
+            maps (B, h, w) int64.
         """
         maps = {}
         for name, cell in self.cells.items():
@@ -157,14 +176,15 @@ class MultiGranularHead(BaseModule):
             side = round(num_patches**0.5)
             predicted = self.predictors[name](features[name]).float()
             if name == 'rgb':
-                if self.norm_pix and target_stats:
+                if 'rgb' in self.normalised and target_stats:
                     every = torch.arange(batch * num_patches, device=predicted.device)
                     target = gather_patches(inputs['rgb'].float(), cell, every).flatten(1)
                     mean, deviation = patch_statistics(target)
                     predicted = predicted.flatten(0, 1) * deviation + mean
                 patches = predicted.view(batch, num_patches, -1, cell, cell)
+            elif name in self.num_classes:
+                patches = predicted.view(batch, num_patches, cell, cell, -1).argmax(dim=-1)
             else:
-                classes = self.num_classes[name]
-                patches = predicted.view(batch, num_patches, cell, cell, classes).argmax(dim=-1)
+                patches = predicted.view(batch, num_patches, cell, cell)
             maps[name] = scatter_patches(patches, (side, side))
         return maps

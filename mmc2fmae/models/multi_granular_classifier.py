@@ -51,7 +51,9 @@ class MultiGranularClassifier(ImageClassifier):
     ) -> None:
         encoder = MODELS.build(backbone)
         preprocessor = dict(
-            type='LabelledMultiGranularPreprocessor', num_classes=encoder.num_classes
+            type='LabelledMultiGranularPreprocessor',
+            num_classes=encoder.num_classes,
+            granularities=encoder.granularities,
         ) | (data_preprocessor or {})
         super().__init__(
             backbone=encoder,

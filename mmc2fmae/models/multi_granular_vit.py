@@ -18,27 +18,46 @@ class LabelEmbedding(BaseModule):
         cell: Side of a patch in map pixels.
         class_dims: Width of a class vector.
         embed_dims: Width of a token.
+        class_std: Deviation that the class vectors start with. At 1 patches of labels enter at the
+            scale of normalised pixels; with MultiMAE's 0.02 the positions drown them for many
+            epochs (docs/paper_notes.md, E6).
     """
 
-    def __init__(self, num_classes: int, cell: int, class_dims: int, embed_dims: int) -> None:
+    def __init__(
+        self, num_classes: int, cell: int, class_dims: int, embed_dims: int, class_std: float = 1.0
+    ) -> None:
         super().__init__(init_cfg=dict(type='Xavier', layer='Linear', distribution='uniform'))
         self.num_classes = num_classes
+        self.class_std = class_std
         self.classes = nn.Embedding(num_classes + 1, class_dims)
         self.projection = nn.Linear(cell * cell * class_dims, embed_dims)
 
     def init_weights(self) -> None:
-        """Initialise the projection by Xavier and the class vectors by a standard normal.
-
-        Patches of labels then enter at the scale of normalised pixels; with MultiMAE's deviation of
-        0.02 the positions drown them for many epochs (docs/paper_notes.md, E6).
-        """
+        """Initialise the projection by Xavier and the class vectors by a normal distribution."""
         super().init_weights()
-        nn.init.normal_(self.classes.weight)
+        nn.init.normal_(self.classes.weight, std=self.class_std)
 
     def forward(self, labels: Tensor) -> Tensor:
         """Embed (K, cell, cell) ids as (K, D) tokens."""
         ids = labels.flatten(1).long().clamp(max=self.num_classes)
         return self.projection(self.classes(ids).flatten(1))
+
+
+class ContinuousEmbedding(BaseModule):
+    """Embed patches of a map of one quantity, such as depth, by a linear projection.
+
+    Args:
+        cell: Side of a patch in map pixels.
+        embed_dims: Width of a token.
+    """
+
+    def __init__(self, cell: int, embed_dims: int) -> None:
+        super().__init__(init_cfg=dict(type='Xavier', layer='Linear', distribution='uniform'))
+        self.projection = nn.Linear(cell * cell, embed_dims)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Embed (K, cell, cell) values as (K, D) tokens."""
+        return self.projection(values.flatten(1))
 
 
 @MODELS.register_module()
@@ -50,9 +69,10 @@ class MultiGranularViT(PlainViT):
     granularities share the fixed 2-D sin-cos positions (D12).
 
     Args:
-        granularities: Label granularities beside rgb, name to ``dict(num_classes, stride,
-            class_dims)``: number of classes, photograph pixels per map pixel (default 4) and
-            width of a class vector (default 64).
+        granularities: Granularities beside rgb, name to ``dict(num_classes, stride, class_dims,
+            class_std)``: number of classes, photograph pixels per map pixel (default 4), width of a
+            class vector (default 64) and the deviation it starts with (default 1). One without
+            ``num_classes`` is continuous, a quantity such as depth at stride 1.
         patch_size: Side of a patch in pixels.
         **kwargs: Passed to :class:`mmpretrain.models.VisionTransformer` (``arch``: 'deit-small',
             'base', 'large', 'huge' are ViT-S, B, L, H).
@@ -78,17 +98,25 @@ class MultiGranularViT(PlainViT):
         self.num_classes = {}
         self.label_embeds = ModuleDict()
         for name, spec in (granularities or {}).items():
-            stride = spec.get('stride', 4)
+            labels = 'num_classes' in spec
+            stride = spec.get('stride', 4 if labels else 1)
             if patch_size % stride:
                 raise ValueError(
                     f'granularity {name!r} has stride {stride}, which does not divide the patch '
                     f'size {patch_size}'
                 )
-            check_num_classes(name, spec['num_classes'])
             self.cells[name] = patch_size // stride
+            if not labels:
+                self.label_embeds[name] = ContinuousEmbedding(self.cells[name], self.embed_dims)
+                continue
+            check_num_classes(name, spec['num_classes'])
             self.num_classes[name] = spec['num_classes']
             self.label_embeds[name] = LabelEmbedding(
-                spec['num_classes'], self.cells[name], spec.get('class_dims', 64), self.embed_dims
+                spec['num_classes'],
+                self.cells[name],
+                spec.get('class_dims', 64),
+                self.embed_dims,
+                spec.get('class_std', 1.0),
             )
 
     @property
@@ -105,7 +133,8 @@ class MultiGranularViT(PlainViT):
         """Embed the visible patches only.
 
         Args:
-            inputs: rgb (B, 3, H, W) normalised, label maps (B, h, w) integers.
+            inputs: rgb (B, 3, H, W) normalised, label maps (B, h, w) integers, continuous maps
+                (B, H, W) floats.
             layout: Token layout whose masks follow :attr:`granularities`.
 
         Returns:

@@ -26,13 +26,22 @@ def label_palette() -> np.ndarray:
     return palette
 
 
-def to_picture(maps: Tensor, size: int) -> np.ndarray:
-    """Turn rgb (3, H, W) in [0, 255] or ids (h, w) into a (size, size, 3) uint8 picture."""
+def to_picture(maps: Tensor, size: int, palette: np.ndarray | None = None) -> np.ndarray:
+    """Turn rgb (3, H, W) in [0, 255] or a map (h, w) into a (size, size, 3) uint8 picture.
+
+    Args:
+        maps: A photograph, a label map or a continuous map (floats in [0, 1], drawn grey).
+        size: Side of the picture in pixels, a multiple of the map's.
+        palette: (256, 3) uint8 colours of ids, by default :func:`label_palette`.
+    """
     array = maps.cpu().numpy()
     if array.ndim == 3:
         picture = array.transpose(1, 2, 0).round().astype(np.uint8)
+    elif array.dtype.kind == 'f':
+        grey = (255 * array.clip(0, 1)).round().astype(np.uint8)
+        picture = np.stack([grey] * 3, axis=2)
     else:
-        picture = label_palette()[np.clip(array, 0, 255)]
+        picture = (label_palette() if palette is None else palette)[np.clip(array, 0, 255)]
     return picture.repeat(size // picture.shape[0], 0).repeat(size // picture.shape[1], 1)
 
 
@@ -63,7 +72,7 @@ def draw_reconstructions(
         target_stats: Un-normalise predicted pixels by the target patches' mean and deviation; the
             title says so. False shows the model's raw normalised prediction around mid-grey.
     """
-    names = ['rgb', *model.data_preprocessor.num_classes]
+    names = model.data_preprocessor.granularities
     predicted = model.reconstruct(batch, target_stats)
     count, size = len(batch['inputs']['rgb']), batch['inputs']['rgb'].shape[-1]
     axes = figure.subplots(count, 3 * len(names), squeeze=False)
@@ -80,11 +89,12 @@ def draw_reconstructions(
                 axes[row, 3 * g + column].imshow(picture, interpolation='nearest')
         for column, title in enumerate(('visible', 'predicted', 'original')):
             axes[0, 3 * g + column].set_title(f'{name}\n{title}', fontsize=9)
-    note = (
-        "masked pixels un-normalised with the target patch's mean and deviation"
-        if target_stats
-        else 'raw normalised pixel predictions, no target statistics'
-    )
+    if 'rgb' not in model.head.normalised:
+        note = 'masked pixels as predicted'
+    elif target_stats:
+        note = "masked pixels un-normalised with the target patch's mean and deviation"
+    else:
+        note = 'raw normalised pixel predictions, no target statistics'
     visible = model.neck.num_patches * len(names) - int(
         sum(mask[0].sum() for mask in batch['masks'].values())
     )

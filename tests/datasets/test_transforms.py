@@ -9,6 +9,7 @@ from mmc2fmae.datasets.transforms import (
     JointRandomFlip,
     JointRandomResizedCrop,
     LoadMultiGranular,
+    PackMultiGranular,
     ProgressiveMasking,
     SemanticFromInstance,
     crop_labels,
@@ -242,3 +243,65 @@ class TestMasking:
     def test_repr_prints_the_settings(self):
         text = repr(ProgressiveMasking(num_visible=147, alpha=0.8))
         assert 'num_visible=147' in text and 'alpha=0.8' in text
+
+
+class TestDepth:
+    """Continuous maps: quantities, resized as photographs are."""
+
+    @pytest.fixture
+    def sample(self, tmp_path):
+        """A photograph of 48 x 40 and a 16-bit depth map that grows from left to right."""
+        write_sample(tmp_path, 'a', seed=1)
+        ramp = np.tile((np.arange(48) * 1000).astype(np.uint16), (40, 1))
+        (tmp_path / 'depth/train').mkdir(parents=True)
+        Image.fromarray(ramp).save(tmp_path / 'depth/train/a.png')
+        return dict(
+            rgb_path=str(tmp_path / 'train/a.JPEG'),
+            depth_path=str(tmp_path / 'depth/train/a.png'),
+            semantic_path=str(tmp_path / 'semantic/train/a.png'),
+            granularities=['rgb', 'depth', 'semantic'],
+            rng=np.random.default_rng(0),
+            progress=0.0,
+            skipped='',
+        )
+
+    @staticmethod
+    def load(sample):
+        return LoadMultiGranular(num_classes=dict(semantic=9), continuous=['depth'])(sample)
+
+    def test_values_are_a_share_of_the_files_range(self, sample, tmp_path):
+        depth = self.load(sample)['depth']
+        assert depth.dtype == np.float32 and depth.shape == (40, 48)
+        assert depth[7, 47] == np.float32(47000 / 65536)
+        Image.fromarray(np.full((40, 48), 64, np.uint8)).save(tmp_path / 'depth/train/a.png')
+        assert (self.load(sample)['depth'] == 0.25).all()
+
+    def test_crop_keeps_the_full_size_and_blends_as_photographs_do(self, sample):
+        loaded = self.load(sample)
+        picture = Image.fromarray(loaded['depth'])
+        found = JointCenterCrop(size=20, label_stride=2)(loaded)
+        assert found['depth'].shape == (20, 20) and found['semantic'].shape == (10, 10)
+        expected = picture.crop((4, 0, 44, 40)).resize((20, 20), Image.Resampling.BICUBIC)
+        np.testing.assert_array_equal(found['depth'], np.asarray(expected))
+        assert (np.diff(found['depth'], axis=1) > 0).all()
+
+    def test_flip_and_packing(self, sample):
+        found = JointCenterCrop(size=40, label_stride=2)(self.load(sample))
+        found = JointRandomFlip(prob=1.0)(found)
+        packed = PackMultiGranular()(found)['inputs']['depth']
+        assert str(packed.dtype) == 'torch.float32' and packed.shape == (40, 40)
+        assert packed[0, 0] == np.float32(43000 / 65536) and packed[0, 39] == 4000 / 65536
+
+    def test_a_depth_map_of_another_size_or_with_colours_is_named(self, sample, tmp_path):
+        path = tmp_path / 'depth/train/a.png'
+        Image.fromarray(np.zeros((10, 12), np.uint16)).save(path)
+        with pytest.raises(SampleError, match=r'a\.png: depth map is 12 x 10, its photograph'):
+            self.load(sample)
+        Image.fromarray(np.zeros((40, 48, 3), np.uint8)).save(path)
+        with pytest.raises(SampleError, match=r'a\.png: .* mode RGB'):
+            self.load(sample)
+
+
+def test_instance_step_passes_over_samples_without_instances():
+    sample = dict(granularities=['rgb'])
+    assert CanonicalInstances()(sample) == dict(granularities=['rgb'])

@@ -26,6 +26,13 @@ def test_label_maps_are_enlarged_without_blending():
     assert (picture[:2, 2:] == label_palette()[3]).all()
 
 
+def test_continuous_maps_are_grey():
+    picture = to_picture(torch.tensor([[0.0, 0.5], [1.0, 1.5]]), size=4)
+    assert picture.shape == (4, 4, 3)
+    assert picture[::2, ::2, 0].tolist() == [[0, 128], [255, 255]]
+    assert (picture[..., 0] == picture[..., 2]).all()
+
+
 def test_images_are_rounded_to_bytes():
     picture = to_picture(torch.full((3, 2, 2), 99.6), size=2)
     assert picture.dtype == np.uint8 and (picture == 100).all()

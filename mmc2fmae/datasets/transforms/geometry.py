@@ -25,11 +25,28 @@ def crop_labels(
     return labels[rows.astype(np.int64)[:, None], columns.astype(np.int64)]
 
 
+def crop_continuous(
+    values: np.ndarray, box: tuple[int, int, int, int], size: tuple[int, int]
+) -> np.ndarray:
+    """Crop a map of a quantity and resize it as photographs are, by an antialiased bicubic filter.
+
+    Args:
+        values: (H, W) float32.
+        box: (left, top, right, bottom) in pixels.
+        size: (height, width) of the result.
+
+    Returns:
+        (height, width) float32.
+    """
+    image = Image.fromarray(values).crop(box)
+    return np.array(image.resize(size[::-1], Image.Resampling.BICUBIC))
+
+
 class JointCrop(BaseTransform):
     """Base of the crops: cut one box out of all granularities and resize it.
 
-    The photograph is resized by Pillow's antialiased bicubic filter, the maps by nearest neighbour
-    straight to their stride.
+    The photograph and continuous maps (float32) are resized by Pillow's antialiased bicubic filter,
+    label maps by nearest neighbour straight to their stride.
 
     Args:
         size: Side of the square result in pixels.
@@ -51,7 +68,7 @@ class JointCrop(BaseTransform):
         raise NotImplementedError
 
     def transform(self, results: dict) -> dict:
-        """Replace ``rgb`` by (size, size, 3) uint8 and each map by its crop at the stride."""
+        """Replace ``rgb`` by (size, size, 3) uint8, label maps by their crop at the stride."""
         image = results['rgb']
         box = self.box(*image.size, results['rng'])
         side = (self.size, self.size)
@@ -59,8 +76,13 @@ class JointCrop(BaseTransform):
         results['rgb'] = np.array(image.crop(box).resize(side, Image.Resampling.BICUBIC))
         label_side = (self.size // self.label_stride,) * 2
         for granularity in results['granularities']:
-            if granularity != 'rgb':
-                results[granularity] = crop_labels(results[granularity], box, label_side)
+            if granularity == 'rgb':
+                continue
+            values = results[granularity]
+            if values.dtype.kind == 'f':
+                results[granularity] = crop_continuous(values, box, side)
+            else:
+                results[granularity] = crop_labels(values, box, label_side)
         return results
 
 

@@ -32,7 +32,7 @@ class SemanticFromInstance(BaseTransform):
 
 @TRANSFORMS.register_module()
 class CanonicalInstances(BaseTransform):
-    """Bring instance ids into the classes that the instance loss predicts (D10).
+    """Bring instance ids into the classes that the instance loss predicts (D10), if there are any.
 
     Args:
         num_instances: Number of classes, background included; larger ids become background.
@@ -47,6 +47,8 @@ class CanonicalInstances(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Replace ``instance`` by ids in [0, num_instances)."""
+        if 'instance' not in results:  # trained without instance maps (Table VIe)
+            return results
         labels = results['instance']
         if self.rerank:
             labels = canonical_ids(labels)

@@ -1,12 +1,19 @@
 """Read a sample and pack it into tensors: the two ends of the pipeline."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 
 from mmc2fmae.datasets.label_ids import IGNORE, check_num_classes
-from mmc2fmae.datasets.sample_io import SampleError, read_label_map, read_rgb
+from mmc2fmae.datasets.sample_io import (
+    SampleError,
+    read_continuous_map,
+    read_label_map,
+    read_rgb,
+)
 
 
 @TRANSFORMS.register_module()
@@ -16,15 +23,17 @@ class LoadMultiGranular(BaseTransform):
     Args:
         num_classes: Number of classes of the granularities whose ids are classes, for example
             ``dict(semantic=133)``; larger ids, but for 255 (unknown), are an error.
+        continuous: Granularities whose maps hold a quantity, such as depth, and no ids.
     """
 
-    def __init__(self, num_classes: dict | None = None) -> None:
+    def __init__(self, num_classes: dict | None = None, continuous: Sequence[str] = ()) -> None:
         self.num_classes = dict(num_classes or {})
+        self.continuous = tuple(continuous)
         for granularity, number in self.num_classes.items():
             check_num_classes(granularity, number)
 
     def transform(self, results: dict) -> dict:
-        """Add ``rgb`` (PIL image) and one (H, W) id array per label granularity.
+        """Add ``rgb`` (PIL image) and one (H, W) array per further granularity: ids or float32.
 
         Raises:
             SampleError: A file is unreadable, sizes differ, or a class id is out of range.
@@ -32,12 +41,13 @@ class LoadMultiGranular(BaseTransform):
         results['rgb'] = read_rgb(results['rgb_path'])
         for granularity in results['granularities']:
             if granularity != 'rgb':
-                results[granularity] = self._load_labels(granularity, results)
+                results[granularity] = self._load_map(granularity, results)
         return results
 
-    def _load_labels(self, granularity: str, results: dict) -> np.ndarray:
+    def _load_map(self, granularity: str, results: dict) -> np.ndarray:
         path = results[f'{granularity}_path']
-        labels = read_label_map(path)
+        read = read_continuous_map if granularity in self.continuous else read_label_map
+        labels = read(path)
         width, height = results['rgb'].size
         if labels.shape != (height, width):
             raise SampleError(
@@ -60,7 +70,9 @@ class LoadMultiGranular(BaseTransform):
         return labels.astype(np.uint8, copy=False)
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(num_classes={self.num_classes})'
+        return (
+            f'{type(self).__name__}(num_classes={self.num_classes}, continuous={self.continuous})'
+        )
 
 
 @TRANSFORMS.register_module()

@@ -1,0 +1,4 @@
+"""Table VIa, 147 input tokens, in miniature: 48 of 192."""
+
+_base_ = '../c2fmae_mini_scenes.py'
+_base_.train_dataloader.dataset.pipeline[-2].num_visible = 48

@@ -1,0 +1,4 @@
+"""Table VIc, masking order IG, SG, RD, in miniature."""
+
+_base_ = '../c2fmae_mini_scenes.py'
+_base_.train_dataloader.dataset.pipeline[-2].curriculum = 'IG-SG-RD'

@@ -1,0 +1,12 @@
+"""Table VIe, photographs and instance maps under random masks, in miniature."""
+
+_base_ = './table6b_rd_mini_scenes.py'
+_base_.train_dataloader.dataset.pipeline[-2].granularities = ('rgb', 'instance')
+
+model = dict(
+    backbone=dict(granularities=dict(_delete_=True, instance=dict(num_classes=8, stride=2))),
+    neck=dict(order=('instance', 'rgb')),
+)
+train_dataloader = dict(
+    dataset=dict(data_prefix=dict(_delete_=True, rgb='train', instance='instance/train'))
+)

@@ -1,0 +1,5 @@
+"""Table VIf, weights of S, I, R 1, 2, 1, in miniature."""
+
+_base_ = '../c2fmae_mini_scenes.py'
+
+model = dict(head=dict(loss_weights=dict(instance=2.0)))

@@ -1,0 +1,4 @@
+"""Table VIb, semantic-guided masks alone (83.4)."""
+
+_base_ = '../c2fmae_vitb_400e.py'
+_base_.train_dataloader.dataset.pipeline[-2].curriculum = 'SG'
