@@ -144,11 +144,13 @@ def main() -> int:
         print(found.describe(len(names)))
         return 0
     # Everything that decides a map: a run with other settings is refused, not mixed in.
+    merging = asdict(merge)
+    merging |= merging.pop('schedule')
     settings = dict(
         version=mmc2fmae.__version__,
         models=described,
         prompts=prompts.digest(),
-        merge=asdict(merge),
+        **merging,
         min_confidence=args.min_confidence,
         batch_size=args.batch_size,
         amp=args.amp,

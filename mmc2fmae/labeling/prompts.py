@@ -198,7 +198,10 @@ def read_prompts(spec: str, paths: Sequence[str]) -> Prompts:
     word, suffix = spec.strip().lower(), os.path.splitext(spec)[1].lower()
     if word == 'imagenet':
         key, lookup = _wnid, _wordnet_names
-        fix = "expected wnids as in n01440764/n01440764_18.JPEG; use 'folders' or a .json file"
+        fix = (
+            'expected wnids as in n01440764/n01440764_18.JPEG; name the classes themselves '
+            "('person; car'), or use 'folders' or a .json file"
+        )
     elif word == 'folders':
         key, lookup = _folder, _folder_names
         fix = "expected folders named by words; use 'imagenet' for wnids, or a .json or .txt file"
