@@ -13,11 +13,10 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import SubFigure
 from mmengine.config import Config
 from mmengine.dataset import default_collate
-from mmpretrain.registry import DATASETS, MODELS
+from mmpretrain.registry import DATASETS
 
-from mmc2fmae.checkpoints import read_state_dict
 from mmc2fmae.engine.atomic_io import latest_checkpoint
-from mmc2fmae.engine.checkpoints import coverage, require_full
+from mmc2fmae.visualization.figures.autoencoder import build_autoencoder, still_pipeline
 from mmc2fmae.visualization.reconstruction import draw_reconstructions
 
 
@@ -57,7 +56,7 @@ def draw_run(
             'work dir of a pre-training run with at least one finished epoch'
         )
     cfg = Config.fromfile(configs[0])
-    model = _load_model(cfg, checkpoint)
+    model = build_autoencoder(cfg, checkpoint)
     dataset = build_still_dataset(cfg, data_root, data_prefix)
     batch = default_collate(dataset.preflight(num_samples))
 
@@ -72,14 +71,6 @@ def draw_run(
     return out
 
 
-def _load_model(cfg: Config, checkpoint: str | Path):
-    weights = read_state_dict(checkpoint)
-    model = MODELS.build(cfg.model | dict(compile=False))
-    require_full(coverage(weights, model), 'model', str(checkpoint))
-    model.load_state_dict(weights)
-    return model.eval()
-
-
 def build_still_dataset(cfg: Config, data_root: str | None, data_prefix: dict | None):
     """Build the training dataset without augmentation: centre crop, no flip, random masks.
 
@@ -89,18 +80,11 @@ def build_still_dataset(cfg: Config, data_root: str | None, data_prefix: dict | 
         data_prefix: Replaces the config's folders.
     """
     spec = copy.deepcopy(cfg.train_dataloader.dataset.to_dict())
-    pipeline = []
+    spec['pipeline'] = still_pipeline(spec['pipeline'])
     for step in spec['pipeline']:
-        if step['type'] == 'JointRandomResizedCrop':
-            step = dict(
-                type='JointCenterCrop', size=step['size'], label_stride=step.get('label_stride', 4)
-            )
         if step['type'] == 'ProgressiveMasking':
             # Random masks as in Fig. 4; nearly equal budgets, so that every granularity shows.
             step.update(curriculum='RD', concentration=1e3)
-        if step['type'] != 'JointRandomFlip':
-            pipeline.append(step)
-    spec['pipeline'] = pipeline
     if data_root:
         spec['data_root'] = data_root
     if data_prefix:

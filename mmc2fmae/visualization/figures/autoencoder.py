@@ -1,0 +1,283 @@
+"""A pre-trained autoencoder from its checkpoint alone, and samples as it reads them."""
+
+import ast
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmcv.transforms import Compose
+from mmengine.config import Config
+from mmengine.dataset import default_collate
+from mmpretrain.registry import MODELS, TRANSFORMS
+from torch import Tensor, nn
+
+from mmc2fmae.checkpoints import CheckpointMismatch, read_state_dict
+from mmc2fmae.checkpoints.files import FOLDER_WEIGHTS
+from mmc2fmae.datasets.label_ids import IGNORE
+from mmc2fmae.engine.atomic_io import latest_checkpoint
+from mmc2fmae.engine.checkpoints import coverage, require_full
+from mmc2fmae.models import C2FMAE
+from mmc2fmae.visualization.figures.colours import class_names
+from mmc2fmae.visualization.figures.inputs import Sample
+
+
+class _DictCalls(ast.NodeTransformer):
+    """Write ``dict(a=1)`` and ``dict({'a': 1})`` as ``{'a': 1}``, a literal."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        match node:
+            case ast.Call(ast.Name('dict'), [], keywords) if all(k.arg for k in keywords):
+                return ast.Dict(
+                    [ast.Constant(k.arg) for k in keywords], [k.value for k in keywords]
+                )
+            case ast.Call(ast.Name('dict'), [ast.Dict() as inner], []):
+                return inner
+        return node
+
+
+def parse_config(text: str) -> Config:
+    """Read a config that holds nothing but values, as checkpoints do, without running it.
+
+    Args:
+        text: Assignments of literals and ``dict(...)``, what ``Config.pretty_text`` writes.
+
+    Raises:
+        ValueError: There is something else in it, such as a call or an import.
+    """
+    fields = {}
+    for statement in ast.parse(text).body:
+        try:
+            (target,) = statement.targets
+            fields[target.id] = ast.literal_eval(_DictCalls().visit(statement.value))
+        except (AttributeError, ValueError, TypeError) as error:
+            raise ValueError(f'line {statement.lineno} is no plain value ({error})') from error
+    return Config(fields)
+
+
+def find_checkpoint(source: str | Path) -> Path:
+    """Return a checkpoint: the file itself, or that of a folder.
+
+    Args:
+        source: Checkpoint, work dir of a run (its newest whole checkpoint), or Hugging Face folder.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    path = Path(source)
+    if path.is_dir():
+        weights = [path / name for name in FOLDER_WEIGHTS if (path / name).is_file()]
+        newest = weights[0] if weights else latest_checkpoint(path)
+        if newest is None:
+            raise FileNotFoundError(
+                f'{path} holds no whole epoch_N.pth or iter_N.pth and no {FOLDER_WEIGHTS[0]}'
+            )
+        return newest
+    if not path.is_file():
+        raise FileNotFoundError(f'checkpoint {path} does not exist')
+    return path
+
+
+def read_config(source: str | Path) -> Config:
+    """Read the config that a checkpoint carries.
+
+    Args:
+        source: Checkpoint or work dir of a run.
+
+    Raises:
+        FileNotFoundError: There is no checkpoint.
+        CheckpointMismatch: It carries no config.
+    """
+    path = find_checkpoint(source)
+    try:  # without its tensors, which may be gigabytes
+        content = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
+        text = content['meta']['cfg']
+    except Exception:  # whatever it is: what is wrong with the file, the next lines say
+        text = None
+    if not isinstance(text, str):
+        groups = sorted({key.split('.')[0] for key in read_state_dict(path)})
+        raise CheckpointMismatch(
+            f'{path} does not carry its config, so its model is not known; it holds '
+            f'{", ".join(groups[:12])}. Give the config of its pre-training (--config); weights of '
+            'an encoder alone (exports, other houses) have no decoder to reconstruct with'
+        )
+    try:
+        return parse_config(text)
+    except (ValueError, SyntaxError) as error:
+        raise CheckpointMismatch(
+            f'the config within {path} is not plain data ({error}): give it as a file (--config)'
+        ) from error
+
+
+def masking_of(cfg: Config) -> dict | None:
+    """Return the masking transform of a pre-training config, None where there is none."""
+    steps = cfg.train_dataloader.dataset.get('pipeline', [])
+    return next((step for step in steps if step['type'] == 'ProgressiveMasking'), None)
+
+
+def build_autoencoder(cfg: Config, checkpoint: str | Path) -> nn.Module:
+    """Build the model of a pre-training run, every tensor from its checkpoint.
+
+    Args:
+        cfg: Config of the run.
+        checkpoint: Weights.
+
+    Returns:
+        The model in evaluation mode.
+
+    Raises:
+        CheckpointMismatch: The model reconstructs nothing, or the checkpoint lacks some of its
+            tensors; the message lists the keys.
+    """
+    weights = read_state_dict(checkpoint)
+    spec = copy.deepcopy(cfg.model.to_dict())
+    if 'compile' in spec:
+        spec['compile'] = False
+    model = MODELS.build(spec)
+    if not isinstance(model, C2FMAE):
+        groups = sorted({key.split('.')[0] for key in weights})
+        raise CheckpointMismatch(
+            f'{checkpoint} is of a {spec["type"]} ({", ".join(groups)}): expected a pre-training '
+            'of C2FMAE or MultiMAE, with the decoders of all granularities'
+        )
+    require_full(coverage(weights, model), 'model', str(checkpoint))
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+@dataclass
+class Autoencoder:
+    """A pre-trained model and how its samples are read.
+
+    Attributes:
+        label: What it is called in a figure.
+        model: The model, in evaluation mode; its ``reconstruct`` predicts all granularities.
+        cfg: Config of its run.
+    """
+
+    label: str
+    model: nn.Module
+    cfg: Config
+
+    @property
+    def granularities(self) -> list[str]:
+        """The granularities that it reads, rgb first."""
+        return self.model.data_preprocessor.granularities
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        return tuple(self.model.backbone.patch_resolution)
+
+    @property
+    def num_patches(self) -> int:
+        """Patches of one granularity, N."""
+        return self.grid[0] * self.grid[1]
+
+    @property
+    def num_visible(self) -> int | None:
+        """Visible tokens that it was trained with, V; None where its config does not say."""
+        masking = masking_of(self.cfg)
+        return masking.get('num_visible', 98) if masking else None
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of its semantic classes, as far as its dataset tells."""
+        dataset = self.cfg.train_dataloader.dataset
+        steps = [step['type'] for step in dataset.pipeline]
+        if 'SemanticFromInstance' in steps:
+            return ('background', 'object')
+        number = self.model.data_preprocessor.num_classes.get('semantic')
+        return class_names(dataset.get('data_root'), number)
+
+    @property
+    def normalises(self) -> bool:
+        """Whether it predicts pixels normalised by their patch."""
+        return 'rgb' in self.model.head.normalised
+
+    def read(
+        self, samples: Sequence[Sample], seen: Sequence[str]
+    ) -> tuple[dict[str, Tensor], list[str]]:
+        """Read samples as in its training, without augmentation: the centre square.
+
+        Args:
+            samples: Photographs and maps.
+            seen: Granularities that it will see; others may lack their maps.
+
+        Returns:
+            rgb (B, 3, H, W) uint8 and maps (B, h, w) as the model takes them, and the granularities
+            that are only made up, because a sample lacks them.
+
+        Raises:
+            FileNotFoundError: A sample lacks a map that is to be seen.
+            SampleError: A file is unreadable, or sizes differ.
+        """
+        given = set.intersection(*(set(sample.files) for sample in samples))
+        order = ['rgb', *sorted(given - {'rgb'})]
+        left_out = ['JointRandomFlip', 'ProgressiveMasking']
+        left_out += [] if 'instance' in given else ['SemanticFromInstance', 'CanonicalInstances']
+        steps = still_pipeline(self.cfg.train_dataloader.dataset.pipeline, left_out)
+        pipeline = Compose([TRANSFORMS.build(step) for step in steps])
+        packed = []
+        for sample in samples:
+            info = {f'{name}_path': sample.files[name] for name in order}
+            info |= dict(granularities=order, rng=np.random.default_rng(0), skipped='')
+            packed.append(pipeline(info)['inputs'])
+        inputs = default_collate(packed)
+        absent = [name for name in self.granularities if name not in inputs]
+        if lacking := [name for name in absent if name in seen]:
+            raise FileNotFoundError(
+                f'{samples[0].files["rgb"]} or another photograph has no '
+                f'{" and no ".join(lacking)} map, which {self.label} is to see: name the folder '
+                f'(--maps {lacking[0]}=FOLDER); without maps there is `cross --granularity rgb`'
+            )
+        for name in absent:
+            shape = [n * self.model.backbone.cells[name] for n in self.grid]
+            if name in self.model.data_preprocessor.num_classes:
+                maps = torch.full((len(samples), *shape), IGNORE, dtype=torch.uint8)
+            else:
+                maps = torch.zeros(len(samples), *shape)
+            inputs[name] = maps
+        return {name: inputs[name] for name in self.granularities}, absent
+
+
+def load_autoencoder(
+    source: str | Path, label: str, config: str | Path | None = None
+) -> Autoencoder:
+    """Load an autoencoder.
+
+    Args:
+        source: Checkpoint or work dir of its pre-training.
+        label: What to call it in a figure.
+        config: Its config, in place of the one that the checkpoint carries.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        CheckpointMismatch: There is no decoder in it, or no config.
+    """
+    path = find_checkpoint(source)
+    cfg = Config.fromfile(config) if config else read_config(path)
+    return Autoencoder(label, build_autoencoder(cfg, path), cfg)
+
+
+def still_pipeline(
+    steps: Sequence[dict], left_out: Sequence[str] = ('JointRandomFlip',)
+) -> list[dict]:
+    """Turn a training pipeline into one that reads the centre square, without chance.
+
+    Args:
+        steps: Transforms of the training.
+        left_out: Types of those to leave out.
+    """
+    still = []
+    for step in steps:
+        if step['type'] == 'JointRandomResizedCrop':
+            step = dict(
+                type='JointCenterCrop', size=step['size'], label_stride=step.get('label_stride', 4)
+            )
+        if step['type'] not in left_out:
+            still.append(dict(step))
+    return still
