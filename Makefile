@@ -2,11 +2,13 @@
 #
 # The first use makes .venv with PYTHON and installs into it; a change of pyproject.toml installs
 # again. VENV=/path takes an environment that exists, PIP_ARGS goes to pip (for machines without
-# network: PIP_ARGS='--no-index --find-links wheels --no-build-isolation').
+# network: PIP_ARGS='--no-index --find-links wheels --no-build-isolation'). JOBS is how many stages
+# of `make mini` run side by side.
 
 PYTHON ?= python3
 VENV ?= .venv
 PIP_ARGS ?=
+JOBS ?= 2
 
 python := $(VENV)/bin/python
 stamp := $(VENV)/.mmc2fmae-installed
@@ -20,7 +22,8 @@ demo: $(stamp)
 	$(python) tools/demo.py
 
 mini: $(stamp)
-	$(python) tools/mini.py
+	$(python) tools/reproduce.py run all --preset mini --quick --jobs $(JOBS); status=$$?; \
+	$(python) tools/reproduce.py report all --preset mini --quick && exit $$status
 
 test: $(stamp)
 	$(python) -m pytest -q
@@ -48,7 +51,7 @@ $(stamp): pyproject.toml
 	@$(call check_version,$(python))
 	@$(python) -m pip --version >/dev/null 2>&1 || $(python) -m ensurepip
 	@# Compiled mmcv and mmcv-lite are the same folder: an mmcv that is there stays untouched.
-	extras=test,tensorboard,corruptions,labeling; \
+	extras=test,tensorboard,corruptions,labeling,web; \
 	$(python) -c 'import sys, importlib.util as u; sys.exit(u.find_spec("mmcv") is None)' \
 		|| extras=$$extras,lite; \
 	$(python) -m pip install --disable-pip-version-check $(PIP_ARGS) -e ".[$$extras]"

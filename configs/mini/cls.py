@@ -85,4 +85,5 @@ param_scheduler = [
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=10, val_interval=5)
 val_cfg = dict()
 test_cfg = dict()
+auto_scale_lr = dict(base_batch_size=32)
 default_hooks = dict(logger=dict(interval=25))

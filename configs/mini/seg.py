@@ -64,4 +64,5 @@ param_scheduler = [
     dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=50, end=400),
 ]
 train_cfg = dict(max_iters=400, val_interval=200)
+auto_scale_lr = dict(base_batch_size=16)
 default_hooks = dict(checkpoint=dict(interval=200))

@@ -1,0 +1,96 @@
+"""What must be there before anything starts: data, room on the disk, what the launcher needs."""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmc2fmae.reproduce.commands import RunOptions, data_folder, total_batch
+from mmc2fmae.reproduce.configs import read_config
+from mmc2fmae.reproduce.plan import Plan, PlanError, Stage
+
+
+def check_run(plan: Plan, todo: Sequence[Stage], options: RunOptions, disk: int) -> None:
+    """Check all that stages need before the first one starts.
+
+    Args:
+        plan: The plan.
+        todo: Stages that are to run.
+        options: How.
+        disk: Bytes that they will leave.
+
+    Raises:
+        PlanError: Something is missing; all of it is named, with the page that helps.
+    """
+    problems = list(_launcher(options))
+    made = [Path(s.options['out']) for s in plan.stages.values() if s.kind == 'scenes']
+    missing: dict[Path, str] = {}
+    for stage in todo:
+        if stage.trains and not problems:
+            total_batch(stage, stage.load_config(), options.gpus)
+        page = stage.protocol.docs if stage.protocol else plan.preset.docs
+        for path in data_paths(stage, options.data_root):
+            if not path.exists() and not any(path.is_relative_to(folder) for folder in made):
+                missing.setdefault(path, page)
+    problems += [f'{path} does not exist: see {page}' for path, page in missing.items()]
+    free = shutil.disk_usage(_existing(options.work_dir)).free
+    if free < disk:
+        problems.append(
+            f'{options.work_dir} has {free / 2**30:.0f} GiB free, the stages leave '
+            f'{disk / 2**30:.0f} GiB: free some, or take another --work-dir'
+        )
+    if problems:
+        raise PlanError('nothing was started:\n  ' + '\n  '.join(problems))
+
+
+def data_paths(stage: Stage, data_root: Path) -> list[Path]:
+    """Return the folders and files of data that a stage reads.
+
+    Args:
+        stage: A stage of any kind.
+        data_root: Folder that stands for ``data/`` in the configs.
+    """
+    if stage.kind == 'robustness':
+        sets = read_config(stage.config, stage.overrides).robustness.sets
+        return [data_root / spec.folder for spec in sets.values()]
+    if not stage.trains:
+        return []
+    cfg = stage.load_config()
+    root = data_folder(cfg, data_root)
+    found = []
+    for split in ('train', 'val'):
+        if cfg.get(f'{split}_dataloader'):
+            dataset = cfg[f'{split}_dataloader'].dataset
+            found += _of_dataset(dataset, root or Path(dataset.get('data_root') or '.'))
+    return list(dict.fromkeys(found))
+
+
+def _of_dataset(dataset: Mapping[str, Any], root: Path) -> Iterator[Path]:
+    prefix = dataset.get('data_prefix') or {}
+    yield from (
+        root / folder for folder in ([prefix] if isinstance(prefix, str) else prefix.values())
+    )
+    for key in ('folder', 'ann_file', 'label_file'):
+        if dataset.get(key):
+            yield root / dataset[key]
+
+
+def _launcher(options: RunOptions) -> Iterator[str]:
+    if options.gpus < 1 or options.jobs < 1:
+        yield f'--gpus {options.gpus} and --jobs {options.jobs}: expected at least 1'
+    if options.launcher == 'none' and options.gpus != 1:
+        yield f'--gpus {options.gpus} needs --launcher pytorch or slurm'
+    if options.launcher == 'slurm' and not options.partition:
+        yield '--launcher slurm needs --partition'
+    if options.launcher == 'pytorch' and options.jobs > 1:
+        yield '--jobs above 1 goes with --launcher none or slurm, not with pytorch'
+    if options.launcher == 'slurm' and shutil.which('srun') is None:
+        yield 'srun is not on this machine: --launcher slurm needs it'
+
+
+def _existing(path: Path) -> Path:
+    path = path.absolute()
+    while not os.path.exists(path):
+        path = path.parent
+    return path

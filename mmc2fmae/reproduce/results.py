@@ -1,0 +1,334 @@
+"""What a stage leaves: its description, and one result file when it is done."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from math import sqrt
+from pathlib import Path
+from typing import Any
+
+from mmc2fmae import env
+from mmc2fmae.engine.atomic_io import latest_checkpoint, write_atomically
+from mmc2fmae.evaluation.result_store import file_sha256
+from mmc2fmae.reproduce.plan import PlanError, Stage
+from mmc2fmae.reproduce.tables import ROOT
+from mmc2fmae.visualization.run import read_records
+
+BROUGHT = 'brought'  # folder of the work dir for checkpoints of other methods
+LAST_LINES = 15
+
+
+def stage_folder(work_dir: Path, stage: Stage) -> Path:
+    """Return the folder of a stage."""
+    return work_dir / 'stages' / stage.key
+
+
+def find_brought(work_dir: Path, stage: Stage) -> Path | None:
+    """Return the file or folder that the user put there for a 'bring' stage, None without one."""
+    found = sorted((work_dir / BROUGHT).glob(f'{stage.name}*'))
+    found = [path for path in found if path.stem == stage.name or path.name == stage.name]
+    return found[0] if found else None
+
+
+def read_json(path: Path) -> dict | None:
+    """Read a JSON file; None where there is none.
+
+    Raises:
+        PlanError: The file is damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding='utf-8'))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise PlanError(f'{path} is damaged ({error}): delete it and run again') from error
+
+
+def write_json(data: Mapping, path: Path) -> None:
+    """Write a JSON file, whole or not at all."""
+    write_atomically(json.dumps(data, indent=1).encode(), path)
+
+
+def read_result(work_dir: Path, stage: Stage) -> dict | None:
+    """Return the result of a stage, None where it is not done."""
+    return read_json(stage_folder(work_dir, stage) / 'result.json')
+
+
+def checkpoint_of(work_dir: Path, stage: Stage) -> Path | None:
+    """Return the checkpoint that a stage left, None where it is gone or has another size."""
+    if stage.kind == 'bring':
+        return find_brought(work_dir, stage)
+    result = read_result(work_dir, stage)
+    if not result or not result.get('checkpoint'):
+        return None
+    path = stage_folder(work_dir, stage) / result['checkpoint']['file']
+    whole = path.is_file() and path.stat().st_size == result['checkpoint']['bytes']
+    return path if whole else None
+
+
+def whole_checkpoint(work_dir: Path, stage: Stage) -> Path:
+    """Return the checkpoint of a stage after comparing its content with what was recorded.
+
+    Raises:
+        PlanError: It is gone or damaged.
+    """
+    path = checkpoint_of(work_dir, stage)
+    if path is None:
+        raise PlanError(f'the checkpoint of {stage.key} is gone: run again, it is trained anew')
+    if stage.trains:
+        recorded = read_result(work_dir, stage)['checkpoint']['sha256']
+        if file_sha256(path) != recorded:
+            raise PlanError(
+                f'{path} is not what {stage.key} recorded (SHA-256 {recorded[:16]}...): delete it '
+                'and run again, it is trained anew'
+            )
+    return path
+
+
+def is_done(work_dir: Path, stage: Stage) -> bool:
+    """Tell whether a stage has its result, under the version of the protocol that is asked for."""
+    if stage.kind == 'bring':
+        return find_brought(work_dir, stage) is not None
+    result = read_result(work_dir, stage)
+    if stage.kind == 'scenes' and not Path(stage.options['out']).is_dir():
+        return False
+    wanted = stage.protocol.id if stage.protocol else None
+    return result is not None and result['protocol'] == wanted
+
+
+def state(work_dir: Path, stage: Stage) -> str:
+    """Return 'done', 'vanished' (its checkpoint), 'absent' (to bring), 'failed' or 'not run'."""
+    if is_done(work_dir, stage):
+        gone = stage.trains and checkpoint_of(work_dir, stage) is None
+        return 'vanished' if gone else 'done'
+    if stage.kind == 'bring':
+        return 'absent'
+    last = last_attempt(work_dir, stage)
+    return 'failed' if last.get('exit') not in (None, 0, 'interrupted') else 'not run'
+
+
+def last_attempt(work_dir: Path, stage: Stage) -> dict:
+    """Return when a stage ran last and how it ended; empty where it never did."""
+    attempts = (read_json(stage_folder(work_dir, stage) / 'stage.json') or {}).get('attempts')
+    return attempts[-1] if attempts else {}
+
+
+def is_waiting(work_dir: Path, stage: Stage) -> bool:
+    """Tell whether a stage starts from a checkpoint of others that is still to be brought."""
+    while stage.upstream is not None:
+        stage = stage.upstream
+    return stage.kind == 'bring' and find_brought(work_dir, stage) is None
+
+
+def pending(work_dir: Path, stages: Mapping[str, Stage]) -> list[Stage]:
+    """Return the stages that must run, in order.
+
+    A stage with numbers must run unless it has them; a pre-training (or a stage whose checkpoint
+    vanished) only where something that must run starts from it; what waits for a checkpoint of
+    others does not.
+
+    Args:
+        work_dir: Work dir.
+        stages: Stages of a plan, each after what it depends on.
+    """
+    wanted: set[str] = set()
+    for key, stage in reversed(stages.items()):
+        if is_waiting(work_dir, stage):
+            missing = False
+        elif key in wanted:  # something that must run starts from its checkpoint
+            missing = state(work_dir, stage) != 'done'
+        else:
+            has_result = stage.protocol is not None or stage.kind in ('scenes', 'predictions')
+            missing = has_result and not is_done(work_dir, stage)
+        wanted.discard(key)
+        if missing:
+            wanted.add(key)
+            if stage.upstream is not None:
+                wanted.add(stage.upstream.key)
+    return [stage for key, stage in stages.items() if key in wanted]
+
+
+def describe(stage: Stage) -> dict[str, Any]:
+    """Return what a stage is, as JSON."""
+    return dict(
+        kind=stage.kind,
+        name=stage.name,
+        identity=stage.identity,
+        config=_short(stage.config),
+        overrides=dict(stage.overrides),
+        seed=stage.seed,
+        upstream=stage.upstream.key if stage.upstream else None,
+        protocol=stage.protocol.id if stage.protocol else None,
+        modified=list(stage.modified),
+        options=dict(stage.options),
+        limit=stage.limit,
+    )
+
+
+def _short(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
+
+
+def collect(
+    stage: Stage,
+    work_dir: Path,
+    preset: str,
+    seconds: float,
+    memory_mib: float | None,
+    cpu_seconds: float | None,
+) -> dict[str, Any]:
+    """Put together the result of a stage whose process ended well.
+
+    Args:
+        stage: The stage.
+        work_dir: Work dir.
+        preset: Preset; also the mark of a result that follows its recipe.
+        seconds: Wall time of all attempts.
+        memory_mib: Peak memory of the process on the host.
+        cpu_seconds: Processor time of the last attempt, all cores together.
+
+    Returns:
+        What ``result.json`` holds.
+
+    Raises:
+        PlanError: The process left no checkpoint or lacks a metric.
+    """
+    folder = stage_folder(work_dir, stage)
+    environment = _environment(folder)
+    gpu = max((r['memory'] for r in read_records(folder) if 'memory' in r), default=None)
+    has_gpu = bool(environment.get('hardware', {}).get('gpus'))
+    result = describe(stage) | dict(
+        preset=preset,
+        mark=f'modified: {"; ".join(stage.modified)}' if stage.modified else preset,
+        metrics=_metrics(stage, folder),
+        seconds=round(seconds, 1),
+        cpu_seconds=cpu_seconds and round(cpu_seconds, 1),
+        memory_mib=dict(host=memory_mib and round(memory_mib), gpu=gpu if has_gpu else None),
+        commit=environment.get('commit'),
+        dirty=environment.get('dirty'),
+        versions=environment.get('versions', {}),
+        python=environment.get('python'),
+        hardware=environment.get('hardware', {}),
+        checkpoint=None,
+        start=None,
+    )
+    if stage.trains:
+        path = latest_checkpoint(folder)
+        if path is None:
+            raise PlanError(f'{folder} holds no whole checkpoint: look at its log.txt')
+        size = path.stat().st_size
+        result['checkpoint'] = dict(file=path.name, bytes=size, sha256=file_sha256(path))
+    if stage.upstream is not None:
+        result['start'] = start_sha256(work_dir, stage.upstream)
+    return result
+
+
+def start_sha256(work_dir: Path, stage: Stage) -> str | None:
+    """Return the SHA-256 of the checkpoint of a stage; None for a folder of several files."""
+    if stage.kind != 'bring':
+        return read_result(work_dir, stage)['checkpoint']['sha256']
+    path = find_brought(work_dir, stage)
+    return file_sha256(path) if path.is_file() else None
+
+
+def _environment(folder: Path) -> dict:
+    records = sorted(folder.glob('*/environment.json'))
+    if records:
+        return read_json(records[-1])
+    report = read_json(folder / 'robustness.json') or read_json(folder / 'robustness_smoke.json')
+    return (report or {}).get('environment') or env.collect()  # drawing scenes records none
+
+
+def _metrics(stage: Stage, folder: Path) -> dict[str, dict]:
+    if stage.protocol is None:
+        return {}
+    keys = stage.protocol.metrics
+    if stage.protocol.task == 'robustness':
+        name = 'robustness_smoke.json' if stage.limit else 'robustness.json'
+        report = read_json(folder / name) or {}
+        return {metric: _of_set(report, key, folder / name) for metric, key in keys.items()}
+    last = final_metrics(stage, folder)
+    lacking = [key for key in keys.values() if key not in last]
+    if lacking:
+        raise PlanError(f'{folder} logged no {", ".join(lacking)}: look at its log.txt')
+    return {metric: _number(key, last[key], stage) for metric, key in keys.items()}
+
+
+def training_length(stage: Stage) -> int:
+    """Return the epochs of a training, or its iterations where it counts those."""
+    train_cfg = stage.load_config().train_cfg
+    return train_cfg.get('max_iters') or train_cfg.max_epochs
+
+
+def is_trained(stage: Stage, folder: Path) -> bool:
+    """Tell whether the last checkpoint of a training is there."""
+    path = latest_checkpoint(folder)
+    return path is not None and int(path.stem.rpartition('_')[2]) >= training_length(stage)
+
+
+def final_metrics(stage: Stage, folder: Path) -> dict[str, float]:
+    """Return what was logged of the trained model: by the last validation or by a later test."""
+    length, found = training_length(stage), {}
+    for record in read_records(folder):
+        if record.get('step') == length:
+            found |= record
+    for path in sorted(folder.glob('*/*.json')):
+        if path.stem == path.parent.name:  # of tools/test.py
+            found |= json.loads(path.read_text())
+    return {key: found[key] for key in stage.protocol.metrics.values() if key in found}
+
+
+def _number(key: str, value: float, stage: Stage) -> dict[str, float]:
+    """Return a metric in % with its standard error: binomial for accuracy, otherwise unknown."""
+    value = value * 100 if key.startswith('coco/') else value
+    if not key.startswith('accuracy/'):
+        return dict(value=value)
+    error = sqrt(value * (100 - value) / stage.protocol.images)
+    return dict(value=value, standard_error=error)
+
+
+def _of_set(report: Mapping, name: str, path: Path) -> dict[str, float]:
+    if name == 'score':
+        score = report.get('score') or {}
+        if 'value' not in score:
+            raise PlanError(f'{path} has no score: evaluate all of its sets')
+        return dict(value=score['value'])
+    summary = report.get('sets', {}).get(name)
+    if summary is None:
+        raise PlanError(f'{path} has no set {name}')
+    if 'top1' in summary:  # over the set's own classes, which come first
+        found = next(iter(summary['top1'].values()))
+        return dict(value=found['value'], standard_error=found['standard_error'])
+    return dict(value=summary.get('mCE', summary['mean_error']))
+
+
+def log_tail(folder: Path, lines: int = LAST_LINES) -> list[str]:
+    """Return the last lines of a stage's log."""
+    try:
+        with open(folder / 'log.txt', 'rb') as file:
+            file.seek(0, 2)
+            file.seek(max(file.tell() - 20_000, 0))
+            text = file.read().decode(errors='replace')
+    except FileNotFoundError:
+        return []
+    return [line for line in text.splitlines() if line.strip()][-lines:]
+
+
+def where_in_log(folder: Path) -> str:
+    """Return how far the log says that a training is, such as ``Epoch(train) [3][25/100]``."""
+    pattern = re.compile(r'(?:Epoch|Iter)\(\w+\)\s*\[[^\]]*\](?:\s*\[[^\]]*\])?')
+    for line in reversed(log_tail(folder, 50)):
+        found = pattern.search(line)
+        if found:
+            return re.sub(r'\s+', ' ', found.group())
+    return 'starting'
+
+
+def stage_logs(work_dir: Path, stages: Mapping[str, Stage]) -> Iterator[tuple[str, Path]]:
+    """Yield key and log of every stage that ran."""
+    for key, stage in stages.items():
+        path = stage_folder(work_dir, stage) / 'log.txt'
+        if path.is_file():
+            yield key, path

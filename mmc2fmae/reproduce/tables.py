@@ -1,0 +1,499 @@
+"""Tables as data: read, checked, and found by name."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+TABLES = ROOT / 'configs/tables'
+SUITE = TABLES / 'suite.yaml'
+SCRATCH = 'scratch'  # in place of a pre-training: the encoder starts from random weights
+TASKS = ('classification', 'detection', 'segmentation', 'robustness')
+
+
+class TableError(ValueError):
+    """A table file, or a name asked for, is wrong; the message says which and what is expected."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One way to turn an encoder into numbers, with a version: results of equal ones compare.
+
+    Attributes:
+        id: Name and version, such as 'in1k-ft@1'.
+        about: What it is, in one sentence.
+        task: One of ``TASKS``.
+        config: Config that trains and evaluates; of the sets for robustness.
+        docs: Page that says where its data comes from.
+        metrics: Metric of a table to its key in the log (or its set, for robustness).
+        images: Images that are evaluated.
+        train_images: Images of one epoch; 0 where nothing is trained.
+        after: Protocol whose fine-tuned weights are evaluated, for robustness.
+        digest: What the config must hash to; a change of the config needs a new version.
+        printed: What the paper prints where the config differs: name to 'field' of the config,
+            'value' and 'why'.
+    """
+
+    id: str
+    about: str
+    task: str
+    config: Path
+    docs: str
+    metrics: Mapping[str, str]
+    images: int
+    train_images: int = 0
+    after: str | None = None
+    digest: str | None = None
+    printed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The id without its version."""
+        return self.id.partition('@')[0]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How a table is run: on the paper's data, or in miniature.
+
+    Attributes:
+        name: 'paper', 'mini' or 'mini-quick'.
+        about: What it is, in one sentence.
+        seeds: Seeds of every training.
+        comparable: Whether results may be set against the published ones.
+        pretrain_images: Images of one pre-training epoch.
+        docs: Page that says where the pre-training data comes from.
+        devices: Devices that the plan counts on.
+        tflops: TFLOP/s that one of them is taken to reach in training.
+        startup: Seconds until a tool does its first step.
+        hardware: The assumption behind ``tflops``, in words.
+        hides: Attributes of the paper's print that do not hold here.
+        scenes: Folder of the data root to options of tools/make_scenes.py.
+        overrides: 'pretrain' or a protocol to config fields.
+    """
+
+    name: str
+    about: str
+    seeds: tuple[int, ...]
+    comparable: bool
+    pretrain_images: int
+    docs: str
+    devices: int
+    tflops: float
+    startup: float
+    hardware: str
+    hides: tuple[str, ...] = ()
+    scenes: Mapping[str, str] = field(default_factory=dict)
+    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column of numbers.
+
+    Attributes:
+        key: Key in a protocol's ``metrics``.
+        name: As the paper prints it.
+        unit: '%' or another.
+        higher_is_better: Direction.
+        names: Other names in other presets, where the column measures something else.
+    """
+
+    key: str
+    name: str
+    unit: str = '%'
+    higher_is_better: bool = True
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def name_in(self, preset: str) -> str:
+        """Return the column's name in a preset."""
+        return self.names.get(preset.partition('-')[0], self.name)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a row's numbers come from in one preset.
+
+    Attributes:
+        pretrain: Config of the pre-training, or ``SCRATCH``.
+        protocol: Id of the protocol.
+    """
+
+    pretrain: Path | str
+    protocol: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table.
+
+    Attributes:
+        id: Unique in its table.
+        name: First cell.
+        attributes: The printed cells between name and numbers.
+        published: Metric to the paper's number.
+        sources: Preset to where our number comes from.
+        bring: For other methods: 'file' (name without suffix, in the folder ``brought``), 'source'
+            (where it is published) and 'protocol'.
+        note: What a reader must know.
+    """
+
+    id: str
+    name: str
+    attributes: tuple[str, ...]
+    published: Mapping[str, float]
+    sources: Mapping[str, Source]
+    bring: Mapping[str, str] | None = None
+    note: str = ''
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the paper, or of a user.
+
+    Attributes:
+        id: File name without suffix.
+        title: Such as 'Table I'.
+        caption: What it shows.
+        attributes: Heads of the rows' attributes.
+        metrics: Columns of numbers.
+        rows: Rows.
+        reference: Row that gains are measured from where numbers themselves do not compare.
+        protocols: Protocols that the file itself declares.
+    """
+
+    id: str
+    title: str
+    caption: str
+    attributes: tuple[str, ...]
+    metrics: tuple[Metric, ...]
+    rows: tuple[Row, ...]
+    reference: str
+    protocols: Mapping[str, Protocol] = field(default_factory=dict)
+
+    def row(self, name: str) -> Row:
+        """Return a row by its id."""
+        return next(row for row in self.rows if row.id == name)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What all tables share.
+
+    Attributes:
+        protocols: Id to protocol.
+        presets: Name to preset.
+    """
+
+    protocols: Mapping[str, Protocol]
+    presets: Mapping[str, Preset]
+
+
+def load_suite(path: Path = SUITE) -> Suite:
+    """Read protocols and presets.
+
+    Raises:
+        TableError: The file is wrong.
+    """
+    data = _Fields(path, '', _read(path))
+    protocols = _protocols(data)
+    presets = {}
+    for name, fields in data.take('presets', dict).parts():
+        quick = fields.take('quick', dict, {})
+        presets[name] = _preset(name, fields)
+        if quick.data:  # the same preset with another budget
+            merged = {**fields.whole, **quick.data}
+            presets[f'{name}-quick'] = _preset(f'{name}-quick', _Fields(path, quick.where, merged))
+    data.nothing_else()
+    return Suite(protocols, presets)
+
+
+def load_tables(names: Iterable[str], suite: Suite) -> tuple[list[Table], Suite]:
+    """Read tables by name or by the path of a file of one's own.
+
+    Args:
+        names: 'table1', 'table6' (all of its parts), 'all', or a YAML file.
+        suite: See :func:`load_suite`.
+
+    Returns:
+        The tables, each once, and the suite with the protocols that the files declare.
+
+    Raises:
+        TableError: There is no such table, or a file is wrong.
+    """
+    built_in = sorted(path.stem for path in TABLES.glob('table*.yaml'))
+    paths = []
+    for name in names:
+        if name.endswith(('.yaml', '.yml')):
+            found = [Path(name)]
+        else:
+            part = re.compile(f'{re.escape(name)}[a-z]?')
+            found = [TABLES / f'{t}.yaml' for t in built_in if name == 'all' or part.fullmatch(t)]
+        if not found:
+            known = [*built_in, 'table6', 'all']
+            raise TableError(
+                f'there is no table {name!r}{nearest(name, known)}; tables are '
+                f'{", ".join(known)}, or the path of a file of your own that ends in .yaml '
+                '(docs/reproduce.md)'
+            )
+        paths += [path for path in found if path not in paths]
+    tables, protocols = [], dict(suite.protocols)
+    for path in paths:
+        table = load_table(path, Suite(protocols, suite.presets))
+        if table.id in [other.id for other in tables]:
+            raise TableError(f'{path}: another table is called {table.id}: rename the file')
+        tables.append(table)
+        protocols |= table.protocols
+    return tables, Suite(protocols, suite.presets)
+
+
+def load_table(path: str | Path, suite: Suite) -> Table:
+    """Read one table file.
+
+    Raises:
+        TableError: The file is wrong; the message names file, key and what is expected.
+    """
+    path = Path(path)
+    data = _Fields(path, '', _read(path))
+    own = _protocols(data, {}) if 'protocols' in data.data else {}
+    known = Suite({**suite.protocols, **own}, suite.presets)
+    metrics = []
+    for key, fields in data.take('metrics', dict).parts():
+        metrics.append(
+            Metric(
+                key,
+                fields.take('name', str),
+                fields.take('unit', str, '%'),
+                fields.take('higher_is_better', bool, True),
+                fields.take('names', dict, {}).data,
+            )
+        )
+        fields.nothing_else()
+    attributes = tuple(map(str, data.take('attributes', list, [])))
+    defaults = data.take('protocols_of_presets', dict, {}).data
+    rows = []
+    for number, entry in enumerate(data.take('rows', list)):
+        fields = _Fields(path, f'rows[{number}]', entry)
+        rows.append(_row(fields, attributes, [m.key for m in metrics], defaults, known))
+        if rows[-1].id in [row.id for row in rows[:-1]]:
+            fields.wrong('id', rows[-1].id, 'an id that no other row of the table has')
+    reference = data.take('reference', str)
+    if reference not in [row.id for row in rows]:
+        ids = [row.id for row in rows]
+        data.wrong('reference', reference, f'the id of a row{nearest(reference, ids)}')
+    table = Table(
+        path.stem,
+        data.take('title', str),
+        data.take('caption', str),
+        attributes,
+        tuple(metrics),
+        tuple(rows),
+        reference,
+        own,
+    )
+    data.nothing_else()
+    return table
+
+
+def pick_rows(tables: Iterable[Table], names: Iterable[str] | None) -> dict[str, list[Row]]:
+    """Choose rows by id.
+
+    Args:
+        tables: Tables.
+        names: Ids of rows; None takes all.
+
+    Returns:
+        Table id to its rows.
+
+    Raises:
+        TableError: No table has such a row.
+    """
+    tables = list(tables)
+    known = [row.id for table in tables for row in table.rows]
+    for name in names or ():
+        if name not in known:
+            titles = ', '.join(table.id for table in tables)
+            raise TableError(
+                f'there is no row {name!r} in {titles}{nearest(name, known)}; rows are '
+                f'{", ".join(dict.fromkeys(known))}'
+            )
+    return {t.id: [row for row in t.rows if names is None or row.id in names] for t in tables}
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ', did you mean X?' where something known is close, otherwise nothing."""
+    found = difflib.get_close_matches(name, list(known), 1, 0.5)
+    return f', did you mean {found[0]}?' if found else ''
+
+
+_REQUIRED = object()
+
+
+class _Fields:
+    """One mapping of a file: fields are taken one by one, and what is left over is an error."""
+
+    def __init__(self, path: Path, where: str, data: Any) -> None:
+        self.path, self.where = path, where
+        if not isinstance(data, dict):
+            raise TableError(f'{path}: {where or "the file"} is {data!r}: expected a mapping')
+        self.whole, self.data = data, dict(data)
+
+    def take(self, key: str, kind: type, default: Any = _REQUIRED) -> Any:
+        value = self.data.pop(key, default)
+        if value is _REQUIRED:
+            near = nearest(key, self.data)
+            raise TableError(f'{self.path}: {self._name(key)} is missing{near}')
+        if kind is float and isinstance(value, int):
+            value = float(value)
+        right = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
+        if not right and not (value is None and default is None):
+            self.wrong(key, value, f'of type {kind.__name__}')
+        return _Fields(self.path, self._name(key), value) if kind is dict else value
+
+    def file(self, key: str, value: str | None = None) -> Path:
+        """Take the path of a config, relative to the table's file or to the checkout."""
+        value = self.take(key, str) if value is None else value
+        for path in (self.path.parent / value, ROOT / value):
+            if path.is_file():
+                return path.resolve()
+        folder = (ROOT / value).parent
+        near = nearest(Path(value).stem, [p.stem for p in folder.glob('*.py')])
+        return self.wrong(key, value, f'a config that exists{near}')
+
+    def parts(self) -> list[tuple[str, '_Fields']]:
+        return [(k, _Fields(self.path, self._name(k), v)) for k, v in self.data.items()]
+
+    def wrong(self, key: str, value: Any, expected: str) -> None:
+        raise TableError(f'{self.path}: {self._name(key)} is {value!r}: expected {expected}')
+
+    def nothing_else(self) -> None:
+        if self.data:
+            raise TableError(
+                f'{self.path}: {self._name(next(iter(self.data)))} is not a field of '
+                f'{self.where or "this file"}'
+            )
+
+    def _name(self, key: str) -> str:
+        return f'{self.where}.{key}' if self.where else key
+
+
+def _read(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding='utf-8'))
+    except FileNotFoundError:
+        raise TableError(f'{path} does not exist') from None
+    except yaml.YAMLError as error:
+        raise TableError(f'{path} is no YAML: {error}') from error
+
+
+def _protocols(data: _Fields, default: Any = _REQUIRED) -> dict[str, Protocol]:
+    found = {}
+    for name, fields in data.take('protocols', dict, default).parts():
+        if not re.fullmatch(r'[\w.-]+@\d+', name):
+            data.wrong('protocols', name, 'a name and a version, such as in1k-ft@1')
+        task = fields.take('task', str)
+        if task not in TASKS:
+            fields.wrong('task', task, f'one of {", ".join(TASKS)}')
+        found[name] = Protocol(
+            name,
+            fields.take('about', str),
+            task,
+            fields.file('config'),
+            fields.take('docs', str),
+            fields.take('metrics', dict).data,
+            fields.take('images', int),
+            fields.take('train_images', int, 0),
+            fields.take('after', str, None),
+            fields.take('digest', str, None),
+            fields.take('printed', dict, {}).data,
+        )
+        if (task == 'robustness') != (found[name].after is not None):
+            fields.wrong('after', found[name].after, 'a protocol for robustness, none elsewhere')
+        fields.nothing_else()
+    return found
+
+
+def _preset(name: str, fields: _Fields) -> Preset:
+    seeds = fields.take('seeds', list)
+    if not seeds or not all(isinstance(seed, int) for seed in seeds):
+        fields.wrong('seeds', seeds, 'a list of whole numbers')
+    preset = Preset(
+        name,
+        fields.take('about', str),
+        tuple(seeds),
+        fields.take('comparable', bool),
+        fields.take('pretrain_images', int),
+        fields.take('docs', str),
+        fields.take('devices', int),
+        fields.take('tflops', float),
+        fields.take('startup', float),
+        fields.take('hardware', str),
+        tuple(fields.take('hides', list, [])),
+        fields.take('scenes', dict, {}).data,
+        fields.take('overrides', dict, {}).data,
+    )
+    fields.data.pop('quick', None)
+    fields.nothing_else()
+    return preset
+
+
+def _row(
+    fields: _Fields,
+    attributes: tuple[str, ...],
+    metrics: list[str],
+    defaults: Mapping[str, str],
+    suite: Suite,
+) -> Row:
+    published = fields.take('published', dict, {}).data
+    for key, value in published.items():
+        if key not in metrics or not isinstance(value, int | float):
+            fields.wrong(f'published.{key}', value, f'a number of a metric ({", ".join(metrics)})')
+    cells = fields.take('attributes', list, [])
+    if len(cells) != len(attributes):
+        fields.wrong('attributes', cells, f'{len(attributes)} cells: {", ".join(attributes)}')
+    sources = {}
+    for preset in dict.fromkeys(name.partition('-')[0] for name in suite.presets):
+        if preset in fields.data:
+            part = fields.take(preset, dict)
+            pretrain = part.take('pretrain', str)
+            if pretrain != SCRATCH:
+                pretrain = part.file('pretrain', pretrain)
+            protocol = _protocol(part, defaults.get(preset), metrics, suite)
+            sources[preset] = Source(pretrain, protocol)
+            part.nothing_else()
+    bring = None
+    if 'bring' in fields.data:
+        part = fields.take('bring', dict)
+        protocol = _protocol(part, defaults.get('paper'), metrics, suite)
+        bring = dict(file=part.take('file', str), source=part.take('from', str), protocol=protocol)
+        part.nothing_else()
+    row = Row(
+        fields.take('id', str),
+        fields.take('name', str),
+        tuple(map(str, cells)),
+        published,
+        sources,
+        bring,
+        fields.take('note', str, ''),
+    )
+    fields.nothing_else()
+    return row
+
+
+def _protocol(part: _Fields, default: str | None, metrics: list[str], suite: Suite) -> str:
+    name = part.take('protocol', str, default if default is not None else _REQUIRED)
+    if name not in suite.protocols:
+        near = nearest(name, suite.protocols)
+        part.wrong('protocol', name, f'one of {", ".join(suite.protocols)}{near}')
+    lacking = set(metrics) - set(suite.protocols[name].metrics)
+    if lacking:
+        measured = ', '.join(suite.protocols[name].metrics)
+        part.wrong(
+            'protocol', name, f'one that measures {", ".join(sorted(lacking))} (it has {measured})'
+        )
+    return name
