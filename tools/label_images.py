@@ -18,12 +18,12 @@ from mmc2fmae import env
 from mmc2fmae.datasets.checks import first_names
 from mmc2fmae.datasets.class_folders import list_photographs
 from mmc2fmae.datasets.conversion import check_room
-from mmc2fmae.datasets.label_layout import label_info, link_photographs, read_manifest
+from mmc2fmae.datasets.label_layout import link_photographs, read_manifest
 from mmc2fmae.engine.atomic_io import write_atomically
 from mmc2fmae.labeling import models, survey
 from mmc2fmae.labeling.detection import GroundingDinoDetector
 from mmc2fmae.labeling.instances import ThresholdSchedule
-from mmc2fmae.labeling.jobs import Job
+from mmc2fmae.labeling.jobs import Job, describe_maps
 from mmc2fmae.labeling.labeller import Labeller, MergeOptions
 from mmc2fmae.labeling.pipeline import Source, run_job
 from mmc2fmae.labeling.prompts import read_prompts
@@ -162,7 +162,7 @@ def main() -> int:
             check_room(args.out, 2 * left)
             link_photographs(args.images, args.out, args.split)
             made = settings | dict(environment=env.collect())
-            label_info(labeller.semantic.classes, made).write(args.out)
+            describe_maps(args.out, args.split, labeller.semantic.classes, made)
         line = {role: model['name'] for role, model in described.items()}
         line |= dict(version=mmc2fmae.__version__)
         if run_job(job, source, labeller, line, rank, world_size, args.workers):
