@@ -26,7 +26,7 @@ mini: $(stamp)
 	$(python) tools/reproduce.py report all --preset mini --quick && exit $$status
 
 test: $(stamp)
-	$(python) -m pytest -q
+	OMP_NUM_THREADS=1 $(python) -m pytest -q -n auto
 
 lint: $(stamp)
 	$(python) -m ruff check .
