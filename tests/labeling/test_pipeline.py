@@ -2,11 +2,13 @@ import errno
 import os
 import random
 import signal
+import threading
 import time
 
 import numpy as np
 import pytest
 from PIL import Image
+from tqdm import tqdm
 
 from mmc2fmae.datasets import DatasetError
 from mmc2fmae.datasets.label_layout import read_manifest
@@ -88,6 +90,8 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(photos, tmp_path)
     while not (out / 'manifest_train.jsonl').exists():
         child = os.fork()
         if not child:
+            # tqdm's lock is shared among forked processes: one killed with it would stop the rest.
+            tqdm.set_lock(threading.RLock())
             try:
                 label(photos, out, labeller=Halves(seconds=0.02))
             finally:
