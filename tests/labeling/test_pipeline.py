@@ -51,9 +51,9 @@ def source(folder):
     return Source(folder, names, lambda name: (f'thing of {name[:2]}',))
 
 
-def label(folder, out, ranks=1, labeller=None):
+def label(folder, out, ranks=1, labeller=None, part_size=3):
     for rank in range(ranks):
-        job = Job(out, 'train', source(folder).names, 3, {})
+        job = Job(out, 'train', source(folder).names, part_size, {})
         with job.claim(rank):
             whole = run_job(
                 job, source(folder), labeller or Halves(), dict(version='1'), rank, ranks, 2, True
@@ -83,8 +83,18 @@ def test_any_number_of_processes_gives_the_same_bytes(photos, tmp_path, ranks):
     assert tree(tmp_path / 'many') == tree(tmp_path / 'one')
 
 
+def wait_for(child, seconds=60):
+    end = time.monotonic() + seconds
+    while not os.waitpid(child, os.WNOHANG)[0]:
+        if time.monotonic() > end:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            pytest.fail(f'a run did not end within {seconds} s')
+        time.sleep(0.005)
+
+
 def test_a_run_killed_again_and_again_ends_with_the_same_bytes(photos, tmp_path):
-    label(photos, tmp_path / 'whole')
+    label(photos, tmp_path / 'whole', part_size=1)
     out, draw = tmp_path / 'killed', random.Random(0)
     kills = 0
     while not (out / 'manifest_train.jsonl').exists():
@@ -93,14 +103,14 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(photos, tmp_path)
             # tqdm's lock is shared among forked processes: one killed with it would stop the rest.
             tqdm.set_lock(threading.RLock())
             try:
-                label(photos, out, labeller=Halves(seconds=0.02))
+                label(photos, out, labeller=Halves(seconds=0.03), part_size=1)
             finally:
                 os._exit(0)
         if kills < 10:
             time.sleep(draw.uniform(0.005, 0.06))
             os.kill(child, signal.SIGKILL)
             kills += 1
-        os.waitpid(child, 0)
+        wait_for(child)
         for path in out.rglob('*.png'):
             if not path.name.startswith('.'):
                 read_label_map(str(path))  # whole
