@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from PIL import Image
 
+from mmc2fmae.datasets.sample_io import UNREADABLE
+
 
 class DatasetError(ValueError):
     """A data set that would fail, or silently teach nothing, later on."""
@@ -48,5 +50,5 @@ def upright_size(path: str | os.PathLike) -> tuple[int, int]:
         with Image.open(path) as image:
             turned = image.getexif().get(0x0112, 1) >= 5
             return image.size[::-1] if turned else image.size
-    except (OSError, SyntaxError, ValueError) as error:
+    except UNREADABLE as error:
         raise DatasetError(f'{path} is no readable image ({error})') from error

@@ -24,7 +24,7 @@ from mmc2fmae.datasets.label_layout import (
     write_map,
 )
 from mmc2fmae.datasets.parallel import in_chunks
-from mmc2fmae.datasets.sample_io import SampleError
+from mmc2fmae.datasets.sample_io import UNREADABLE, SampleError
 from mmc2fmae.engine.atomic_io import write_atomically
 
 MAP_BYTES = 8192
@@ -253,7 +253,7 @@ def _check_size(photo: Path, files: Sequence[str], maps: dict[str, np.ndarray]) 
         with Image.open(photo) as image:
             width, height = image.size
             turned = image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
-    except (OSError, SyntaxError, ValueError) as error:
+    except UNREADABLE as error:
         raise DatasetError(f'{photo} is no readable image ({error})') from error
     for labels in maps.values():
         if labels.shape == (height, width):

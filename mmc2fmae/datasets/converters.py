@@ -15,7 +15,7 @@ from mmc2fmae.datasets.coco_json import pair_by_stem
 from mmc2fmae.datasets.conversion import Conversion, Labelled
 from mmc2fmae.datasets.label_ids import IGNORE, canonical_ids
 from mmc2fmae.datasets.label_layout import GRANULARITIES, coco_panoptic_classes
-from mmc2fmae.datasets.sample_io import read_label_map
+from mmc2fmae.datasets.sample_io import UNREADABLE, read_label_map
 
 ADE_SPLITS = dict(train='training', val='validation')
 
@@ -201,13 +201,12 @@ def _read_rgb_ids(path: str) -> np.ndarray:
     """Return the (h, w, 3) int32 channels of a PNG whose colours are ids."""
     try:
         with Image.open(path) as image:
-            if image.mode != 'RGB':
-                raise DatasetError(f'{path} has mode {image.mode}, expected RGB')
-            return np.asarray(image).astype(np.int32)
-    except (OSError, ValueError, SyntaxError) as error:
-        if isinstance(error, DatasetError):
-            raise
+            mode, ids = image.mode, np.asarray(image)
+    except UNREADABLE as error:
         raise DatasetError(f'{path}: cannot be read ({error})') from error
+    if mode != 'RGB':
+        raise DatasetError(f'{path} has mode {mode}, expected RGB')
+    return ids.astype(np.int32)
 
 
 def _read_panoptic(item: Labelled) -> dict[str, np.ndarray]:

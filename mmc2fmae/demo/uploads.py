@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from PIL import Image, ImageOps
 
-from mmc2fmae.datasets.sample_io import SampleError
+from mmc2fmae.datasets.sample_io import UNREADABLE, SampleError
 
 MOST_PIXELS = 50_000_000
 
@@ -40,7 +40,7 @@ def check_upload(upload: Upload, granularity: str) -> None:
             width, height = image.size
             if width * height <= MOST_PIXELS:
                 image.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise SampleError(
             f'{what} cannot be read as an image: choose a whole PNG, JPEG, WebP, BMP or TIFF file'
         ) from error

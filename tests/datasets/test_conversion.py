@@ -117,6 +117,13 @@ def test_images_beyond_every_bound_are_named(source, monkeypatch):
         run(source, workers=1)
 
 
+def test_a_photograph_beyond_every_bound_is_named(source, monkeypatch):
+    Image.new('RGB', (50, 50)).save(source / 'photos/a/0.jpg')
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 30)  # twice as many are an error
+    with pytest.raises(DatasetError, match=r'(?s)1 of 5 .*photos/a/0\.jpg is no readable image'):
+        run(source, workers=1)
+
+
 def test_a_list_is_written_where_photographs_have_no_labels(source):
     (source / 'masks/a/2.png').unlink()
     conversion = folders(source, skip_unlabelled=True)
