@@ -7,7 +7,7 @@ import sys
 import mmc2fmae  # noqa: F401  (first: it closes the gaps of the stack)
 from mmc2fmae.checkpoints import options
 from mmc2fmae.datasets.dataset_folders import find_classes
-from mmc2fmae.evaluation.result_store import file_sha256
+from mmc2fmae.engine.digests import file_sha256
 from mmc2fmae.visualization import figures
 from mmc2fmae.visualization.figures import inputs
 from mmc2fmae.visualization.figures.autoencoder import Autoencoder, find_checkpoint

@@ -22,7 +22,8 @@ from mmc2fmae.datasets.label_layout import (
     manifest_path,
     read_label_info,
 )
-from mmc2fmae.engine.atomic_io import write_atomically
+from mmc2fmae.engine.atomic_io import atomic_file, write_atomically
+from mmc2fmae.engine.digests import file_sha256
 
 SUMS_FILE = 'SHA256SUMS'
 README_FILE = 'README.txt'
@@ -110,7 +111,7 @@ def pack(
     ) as bar:
         for shard in shards:
             path = out / shard.name
-            if shard.name in sums and path.exists() and _sha256(path) == sums[shard.name]:
+            if shard.name in sums and path.exists() and file_sha256(path) == sums[shard.name]:
                 bar.update(shard.size)
                 continue
             sums[shard.name] = _write_shard(root, shard, path, bar)
@@ -150,7 +151,7 @@ def verify(folder: str | os.PathLike, progress: bool = True) -> list[Path]:
         disable=not progress,
     ) as bar:
         for path in present:
-            found = _sha256(path, bar)
+            found = file_sha256(path, progress=bar.update)
             if found != sums[path.name]:
                 problems.append(f'{path} is damaged: SHA-256 {found}, expected {sums[path.name]}')
     if problems:
@@ -307,26 +308,19 @@ def _remember(out: Path, fingerprint: str, sums: dict[str, str]) -> None:
 
 
 def _write_shard(root: Path, shard: _Shard, path: Path, bar: tqdm) -> str:
-    """Write a tar file aside and rename it; return its SHA-256."""
-    aside = path.with_name(f'.{path.name}.tmp')
-    try:
-        with open(aside, 'wb') as file:
-            with tarfile.open(fileobj=file, mode='w', format=tarfile.PAX_FORMAT) as archive:
-                for name in shard.members:
-                    data = (root / name).read_bytes()
-                    _check_png(data, root / name)
-                    member = tarfile.TarInfo(name)  # no owner, time 0: equal maps, equal bytes
-                    member.size = len(data)
-                    archive.addfile(member, io.BytesIO(data))
-                    bar.update(2 * _TAR_BLOCK + len(data))
-            file.flush()
-            os.fsync(file.fileno())
-        code = _sha256(aside)
-        os.replace(aside, path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-    return code
+    """Write a tar file and return its SHA-256."""
+    with (
+        atomic_file(path) as file,
+        tarfile.open(fileobj=file, mode='w', format=tarfile.PAX_FORMAT) as archive,
+    ):
+        for name in shard.members:
+            data = (root / name).read_bytes()
+            _check_png(data, root / name)
+            member = tarfile.TarInfo(name)  # no owner, time 0: equal maps, equal bytes
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+            bar.update(2 * _TAR_BLOCK + len(data))
+    return file_sha256(path)
 
 
 def _read_sums(folder: Path) -> dict[str, str]:
@@ -341,16 +335,6 @@ def _read_sums(folder: Path) -> dict[str, str]:
     if not lines or None in matches:
         raise DatasetError(f'{path} is damaged: expected lines of a SHA-256 and a file name')
     return {match[2]: match[1] for match in matches}
-
-
-def _sha256(path: Path, bar: tqdm | None = None) -> str:
-    code = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while part := file.read(2**22):
-            code.update(part)
-            if bar is not None:
-                bar.update(len(part))
-    return code.hexdigest()
 
 
 def _check_free(out: Path, need: int) -> None:

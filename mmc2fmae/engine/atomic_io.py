@@ -3,12 +3,39 @@
 import os
 import re
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
+
+
+@contextmanager
+def atomic_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """Open a file to write whose name appears, with the full content, when the block ends.
+
+    Args:
+        path: Final name; missing folders are made.
+
+    Raises:
+        OSError: The disk is full or not writable; an older file of that name is untouched.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f'.{path.name}.tmp')
+    try:
+        with open(aside, 'wb') as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)  # a full disk gets back what was taken
+        raise
 
 
 def write_atomically(data: bytes, path: str | os.PathLike) -> None:
@@ -21,18 +48,8 @@ def write_atomically(data: bytes, path: str | os.PathLike) -> None:
     Raises:
         OSError: The disk is full or not writable; an older file of that name is untouched.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f'.{path.name}.tmp')
-    try:
-        with open(aside, 'wb') as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except OSError:
-        aside.unlink(missing_ok=True)  # a full disk gets back what was taken
-        raise
+    with atomic_file(path) as file:
+        file.write(data)
 
 
 @register_backend('atomic')

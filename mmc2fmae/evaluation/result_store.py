@@ -25,15 +25,6 @@ class Counts(NamedTuple):
         return Counts(*(a + b for a, b in zip(self, other, strict=True)))
 
 
-def file_sha256(path: str | Path) -> str:
-    """Return the SHA-256 of a file's content in hexadecimal digits."""
-    found = sha256()
-    with open(path, 'rb') as file:
-        while part := file.read(2**20):
-            found.update(part)
-    return found.hexdigest()
-
-
 class ResultStore:
     """Counts of one set, under a key made of everything that they depend on.
 

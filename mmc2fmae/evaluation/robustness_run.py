@@ -19,8 +19,9 @@ from torch.utils.data import DataLoader
 
 from mmc2fmae.checkpoints import read_state_dict
 from mmc2fmae.engine.checkpoints import coverage, require_full
+from mmc2fmae.engine.digests import file_sha256
 from mmc2fmae.evaluation.class_subsets import Listing, class_names
-from mmc2fmae.evaluation.result_store import Counts, ResultStore, file_sha256
+from mmc2fmae.evaluation.result_store import Counts, ResultStore
 from mmc2fmae.evaluation.robustness_sets import (
     RobustnessSet,
     Unit,

@@ -1,6 +1,5 @@
 """The published models: which by default, what a folder must hold, how one is loaded and named."""
 
-import hashlib
 import json
 import re
 from collections.abc import Hashable, Iterator, Sequence
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 
 from mmc2fmae.checkpoints.files import FOLDER_WEIGHTS
+from mmc2fmae.engine.digests import file_sha256
 
 DETECTOR = 'IDEA-Research/grounding-dino-base'
 SEGMENTER = 'syscv-community/sam-hq-vit-huge'
@@ -192,20 +192,11 @@ def describe_model(model: str) -> dict[str, str]:
     """
     if model.startswith(SEEM):
         weights = seem_files(model).weights
-        return dict(name=SEEM + weights.name, sha256=_sha256([weights]))
+        return dict(name=SEEM + weights.name, sha256=file_sha256(weights))
     folder = model_folder(model)
     if Path(model).is_dir():
-        return dict(name=Path(model).resolve().name, sha256=_sha256(_weights(folder)))
+        return dict(name=Path(model).resolve().name, sha256=file_sha256(*_weights(folder)))
     return dict(name=model, revision=folder.name)
-
-
-def _sha256(paths: Sequence[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        with open(path, 'rb') as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
 
 
 def batches(keys: Sequence[Hashable], size: int) -> Iterator[list[int]]:

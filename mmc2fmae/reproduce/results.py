@@ -9,7 +9,7 @@ from typing import Any
 
 from mmc2fmae import env
 from mmc2fmae.engine.atomic_io import latest_checkpoint, write_atomically
-from mmc2fmae.evaluation.result_store import file_sha256
+from mmc2fmae.engine.digests import file_sha256
 from mmc2fmae.reproduce.plan import PlanError, Stage
 from mmc2fmae.reproduce.tables import ROOT
 from mmc2fmae.visualization.run import read_records

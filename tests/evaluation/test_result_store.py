@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmc2fmae.evaluation.result_store import Counts, ResultStore, file_sha256
+from mmc2fmae.evaluation.result_store import Counts, ResultStore
 
 SETTINGS = dict(checkpoint='12ab', protocol='in-a@1', limit=None)
 
@@ -37,9 +37,3 @@ def test_damaged_files_are_named(tmp_path, text):
     (store.folder / 'all.0-9.json').write_text(text)
     with pytest.raises(ValueError, match=r'all\.0-9\.json is damaged'):
         store.read('all.0-9')
-
-
-def test_hash_of_a_file(tmp_path):
-    (tmp_path / 'abc').write_bytes(b'abc')
-    # The test vector of FIPS 180.
-    assert file_sha256(tmp_path / 'abc').startswith('ba7816bf8f01cfea414140de5dae2223b00361a3')
