@@ -1,6 +1,5 @@
 """Do the values of segmentation masks fit the classes of a config?"""
 
-import os
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from mmc2fmae.datasets.checks import (
     missing_files,
     upright_size,
 )
+from mmc2fmae.datasets.parallel import available_cores
 from mmc2fmae.datasets.sample_io import SampleError, read_label_map
 
 
@@ -58,7 +58,7 @@ def check_masks(
     counts: Counter[int] = Counter()
     offenders: dict[int, str] = {}
     shown = time.monotonic()
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(8, available_cores())) as pool:
         for done, (path, found) in enumerate(pool.map(_mask_values, chosen), 1):
             counts.update(found)
             for value in found.keys() - allowed:

@@ -10,6 +10,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmc2fmae.datasets.parallel import available_cores
 from mmc2fmae.engine.atomic_io import latest_checkpoint
 from mmc2fmae.engine.tool_runs import TOOLS
 from mmc2fmae.reproduce.plan import PlanError, Stage
@@ -98,10 +99,9 @@ def total_batch(stage: Stage, cfg: Config, processes: int) -> int:
 
 def environment(options: RunOptions) -> dict[str, str]:
     """Return the environment of a stage: cores are shared among stages side by side."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     path = [str(TOOLS.parent), os.environ.get('PYTHONPATH', '')]
     return {
-        'OMP_NUM_THREADS': str(max(cores // options.jobs, 1)),
+        'OMP_NUM_THREADS': str(max(available_cores() // options.jobs, 1)),
         **os.environ,
         'PYTHON': sys.executable,
         'PYTHONUNBUFFERED': '1',

@@ -1,6 +1,5 @@
 """Spread the writing of scenes over processes, with progress."""
 
-import os
 import signal
 import sys
 import time
@@ -11,6 +10,7 @@ from contextlib import closing
 
 import cv2
 
+from mmc2fmae.datasets.parallel import available_cores
 from mmc2fmae.datasets.scenes.files import Written, write_scene
 from mmc2fmae.datasets.scenes.spec import SceneSpec
 
@@ -49,11 +49,7 @@ class Progress:
 
 def default_workers(scenes: int) -> int:
     """Processes for this many scenes: one for each core at hand, fewer for small jobs."""
-    if hasattr(os, 'sched_getaffinity'):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
-    return max(1, min(cores, scenes // 400))
+    return max(1, min(available_cores(), scenes // 400))
 
 
 def write_all(
