@@ -18,18 +18,20 @@ from mmc2fmae import env
 from mmc2fmae.datasets.checks import first_names
 from mmc2fmae.datasets.class_folders import list_photographs
 from mmc2fmae.datasets.conversion import check_room
-from mmc2fmae.datasets.label_layout import link_photographs, read_manifest
+from mmc2fmae.datasets.label_layout import claim_labels, link_photographs, read_manifest
+from mmc2fmae.datasets.parallel import available_cores
 from mmc2fmae.engine.atomic_io import write_atomically
 from mmc2fmae.labeling import models, survey
 from mmc2fmae.labeling.detection import GroundingDinoDetector
 from mmc2fmae.labeling.instances import ThresholdSchedule
-from mmc2fmae.labeling.jobs import Job, describe_maps
+from mmc2fmae.labeling.jobs import Job
 from mmc2fmae.labeling.labeller import Labeller, MergeOptions
 from mmc2fmae.labeling.pipeline import Source, run_job
 from mmc2fmae.labeling.prompts import read_prompts
 from mmc2fmae.labeling.segmentation import SamHqSegmenter
 from mmc2fmae.labeling.semantics import semantic_labeller
 
+KIND = dict(kind='pseudo-labels')  # in labels.json
 AMP = {'bf16': torch.bfloat16, 'fp16': torch.float16, 'off': None}
 
 
@@ -92,10 +94,8 @@ def parse() -> argparse.Namespace:
         '--sweep', type=int, metavar='N', help='detect on N, print thresholds, write OUT/sweep.png'
     )
     args = parser.parse_args()
-    cores = len(os.sched_getaffinity(0))
-    args.workers = args.workers or max(
-        1, min(8, cores // int(os.environ.get('LOCAL_WORLD_SIZE', 1)))
-    )
+    cores = available_cores() // int(os.environ.get('LOCAL_WORLD_SIZE', 1))
+    args.workers = args.workers or max(1, min(8, cores))
     args.device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     if args.device == 'cuda':
         args.device = f'cuda:{os.environ.get("LOCAL_RANK", 0)}'
@@ -162,7 +162,7 @@ def main() -> int:
             check_room(args.out, 2 * left)
             link_photographs(args.images, args.out, args.split)
             made = settings | dict(environment=env.collect())
-            describe_maps(args.out, args.split, labeller.semantic.classes, made)
+            claim_labels(args.out, args.split, labeller.semantic.classes, KIND, made)
         line = {role: model['name'] for role, model in described.items()}
         line |= dict(version=mmc2fmae.__version__)
         if run_job(job, source, labeller, line, rank, world_size, args.workers):
@@ -172,20 +172,26 @@ def main() -> int:
 
 def summarise(job: Job) -> None:
     """Print what was made, and list the labelled photographs where some could not be read."""
-    lines = list(read_manifest(job.manifest))
-    labelled = [line for line in lines if 'error' not in line]
-    empty = sum(not line['instances'] for line in labelled)
-    mean = sum(len(line['instances']) for line in labelled) / max(len(labelled), 1)
-    coverage = sum(line['coverage'] for line in labelled) / max(len(labelled), 1)
+    labelled = instances = empty = 0
+    coverage, errors = 0.0, []
+    for line in read_manifest(job.manifest):
+        if 'error' in line:
+            errors.append(line['error'])
+            continue
+        labelled += 1
+        instances += len(line['instances'])
+        empty += not line['instances']
+        coverage += line['coverage']
     print(
-        f'{job.manifest}: {len(labelled):,} photographs labelled, {mean:.2f} instances and '
-        f'{coverage:.1%} covered on average, {empty:,} without an instance'
+        f'{job.manifest}: {labelled:,} photographs labelled, {instances / max(labelled, 1):.2f} '
+        f'instances and {coverage / max(labelled, 1):.1%} covered on average, {empty:,} without '
+        'an instance'
     )
     train = f'python tools/train.py configs/pretrain/c2fmae_vitb_400e.py --data-root {job.root}'
-    if len(labelled) < len(lines):
-        errors = [line['error'] for line in lines if 'error' in line]
+    if errors:
         listed = job.root / f'{job.split}.txt'
-        write_atomically('\n'.join(line['path'] for line in labelled).encode(), listed)
+        whole = (line['path'] for line in read_manifest(job.manifest) if 'error' not in line)
+        write_atomically('\n'.join(whole).encode(), listed)
         print(f'{len(errors):,} photographs have no maps:\n{first_names(errors)}')
         train += f' --cfg-options train_dataloader.dataset.ann_file={listed.name}'
     print(f'check it:   python tools/check_dataset.py {job.root} --split {job.split}')

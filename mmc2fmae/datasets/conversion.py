@@ -16,8 +16,8 @@ from mmc2fmae.datasets.checks import DatasetError, first_names
 from mmc2fmae.datasets.class_folders import list_files, list_photographs
 from mmc2fmae.datasets.label_layout import (
     GRANULARITIES,
+    claim_labels,
     coco_panoptic_classes,
-    label_info,
     link_photographs,
     map_path,
     read_label_info,
@@ -194,7 +194,6 @@ def _check_folders(conversion: Conversion, root: Path, split: str) -> None:
 
 def _claim(conversion: Conversion, root: Path, split: str) -> None:
     """Write ``labels.json``, or check that its maps are of the same kind."""
-    source = dict(conversion.source, splits={split: len(conversion.items)})
     found = read_label_info(root)
     if found is None or split not in found.source.get('splits', {}):
         there = [g for g in GRANULARITIES if Path(root, g, split).exists()]
@@ -203,16 +202,7 @@ def _claim(conversion: Conversion, root: Path, split: str) -> None:
                 f'{Path(root, there[0], split)} exists and no conversion has made it: choose '
                 'another output folder or split'
             )
-    if found is not None:
-        old = {key: value for key, value in found.source.items() if key != 'splits'}
-        if found.semantic_classes != conversion.classes or old != conversion.source:
-            raise DatasetError(
-                f'{root} holds maps of another source: found {old} with '
-                f'{len(found.semantic_classes)} classes, expected {conversion.source} with '
-                f'{len(conversion.classes)}; choose another output folder, or remove {root}'
-            )
-        source['splits'] = found.source['splits'] | source['splits']
-    label_info(conversion.classes, source).write(root)
+    claim_labels(root, split, conversion.classes, conversion.source, len(conversion.items))
 
 
 def _write_maps(

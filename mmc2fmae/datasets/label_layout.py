@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -115,6 +115,39 @@ def read_label_info(root: str | os.PathLike) -> LabelInfo | None:
         raise DatasetError(
             f'{path} is damaged ({error!r}): expected the keys semantic_classes and source'
         ) from error
+
+
+def claim_labels(
+    root: str | os.PathLike,
+    split: str,
+    classes: Sequence[str],
+    source: dict[str, Any],
+    made: Any,
+) -> None:
+    """Write ``ROOT/labels.json``, or add a split to the one of the same source and classes.
+
+    Args:
+        root: Folder of the dataset.
+        split: The split whose maps are written.
+        classes: Names of the semantic ids from 0.
+        source: What makes the maps of every split, JSON types.
+        made: What is said of this split, JSON types.
+
+    Raises:
+        DatasetError: The folder holds maps of another source, or of other classes.
+    """
+    found = read_label_info(root)
+    splits = {}
+    if found is not None:
+        old = {key: value for key, value in found.source.items() if key != 'splits'}
+        if found.semantic_classes != tuple(classes) or old != source:
+            raise DatasetError(
+                f'{root} holds maps of another source: found {old} with '
+                f'{len(found.semantic_classes)} classes, expected {source} with {len(classes)}; '
+                f'choose another output folder, or remove {root}'
+            )
+        splits = found.source.get('splits', {})
+    label_info(classes, dict(source, splits=splits | {split: made})).write(root)
 
 
 def coco_panoptic_classes() -> tuple[str, ...]:

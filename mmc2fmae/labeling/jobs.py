@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mmc2fmae.datasets.checks import DatasetError
-from mmc2fmae.datasets.label_layout import label_info, manifest_path, read_label_info
-from mmc2fmae.engine.atomic_io import write_atomically
+from mmc2fmae.datasets.label_layout import manifest_path
+from mmc2fmae.engine.atomic_io import atomic_file, write_atomically
 
 
 class Job:
@@ -129,42 +129,8 @@ class Job:
                 return True
             if len(self.done()) < len(self.parts):
                 return False
-            aside = self.folder / '.manifest.tmp'
-            with open(aside, 'wb') as whole:
+            with atomic_file(self.manifest) as whole:
                 for part in range(len(self.parts)):
                     whole.write(self.record_path(part).read_bytes())
-                whole.flush()
-                os.fsync(whole.fileno())
-            os.replace(aside, self.manifest)
             shutil.rmtree(self.folder / 'parts')
             return True
-
-
-KIND = 'pseudo-labels'
-
-
-def describe_maps(
-    root: str | Path, split: str, classes: Sequence[str], made: dict[str, Any]
-) -> None:
-    """Write ``ROOT/labels.json``, in which every split has what made its maps.
-
-    Args:
-        root: Folder of the dataset.
-        split: The split that is labelled.
-        classes: Names of the semantic ids from 0.
-        made: Settings and versions, JSON types.
-
-    Raises:
-        DatasetError: The folder holds maps of another source, or of other classes.
-    """
-    before = read_label_info(root)
-    splits = {}
-    if before is not None:
-        if before.source.get('kind') != KIND or before.semantic_classes != tuple(classes):
-            raise DatasetError(
-                f'{root} holds maps of another source ({before.source.get("kind")}, '
-                f'{len(before.semantic_classes)} classes, now {KIND}, {len(classes)}): choose '
-                'another output'
-            )
-        splits = before.source['splits']
-    label_info(classes, dict(kind=KIND, splits=splits | {split: made})).write(root)

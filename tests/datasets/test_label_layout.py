@@ -7,6 +7,7 @@ import pytest
 from mmc2fmae.datasets.checks import DatasetError
 from mmc2fmae.datasets.label_layout import (
     LabelInfo,
+    claim_labels,
     coco_panoptic_classes,
     encode_map,
     label_info,
@@ -76,3 +77,20 @@ def test_photographs_are_linked_once_and_to_one_folder(tmp_path):
     link_photographs(tmp_path / 'photos', tmp_path, 'photos')  # is there already
     with pytest.raises(DatasetError, match='is there already and is not'):
         link_photographs(tmp_path / 'others', tmp_path / 'out', 'train')
+
+
+def test_every_split_keeps_what_made_its_maps(tmp_path):
+    claim_labels(tmp_path, 'train', ('a', 'b'), dict(kind='k'), dict(amp='off'))
+    claim_labels(tmp_path, 'val', ('a', 'b'), dict(kind='k'), dict(amp='bf16'))
+    info = read_label_info(tmp_path)
+    assert info.semantic_classes == ('a', 'b')
+    assert info.source == dict(kind='k', splits=dict(train=dict(amp='off'), val=dict(amp='bf16')))
+
+
+@pytest.mark.parametrize(
+    ('classes', 'source'), [(('a', 'c'), dict(kind='k')), (('a', 'b'), dict())]
+)
+def test_maps_of_another_source_are_not_mixed_in(tmp_path, classes, source):
+    label_info(classes, source | dict(splits={})).write(tmp_path)
+    with pytest.raises(DatasetError, match='holds maps of another source'):
+        claim_labels(tmp_path, 'train', ('a', 'b'), dict(kind='k'), {})

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from mmc2fmae.datasets import DatasetError
-from mmc2fmae.datasets.label_layout import label_info, read_label_info, read_manifest
-from mmc2fmae.labeling.jobs import Job, describe_maps
+from mmc2fmae.datasets.label_layout import read_manifest
+from mmc2fmae.labeling.jobs import Job
 
 NAMES = [f'{i}.jpg' for i in range(5)]
 
@@ -84,20 +84,3 @@ def test_a_damaged_manifest_line_is_named(tmp_path):
     path.write_text(json.dumps(dict(path='a')) + '\n{"path"\n')
     with pytest.raises(DatasetError, match=r'm\.jsonl, line 2'):
         list(read_manifest(path))
-
-
-def test_every_split_keeps_what_made_its_maps(tmp_path):
-    describe_maps(tmp_path, 'train', ('a', 'b'), dict(amp='off'))
-    describe_maps(tmp_path, 'val', ('a', 'b'), dict(amp='bf16'))
-    info = read_label_info(tmp_path)
-    assert info.semantic_classes == ('a', 'b')
-    assert info.source['splits'] == dict(train=dict(amp='off'), val=dict(amp='bf16'))
-
-
-@pytest.mark.parametrize(
-    ('classes', 'source'), [(('a', 'c'), dict(kind='pseudo-labels')), (('a', 'b'), dict())]
-)
-def test_maps_of_another_source_are_not_mixed_in(tmp_path, classes, source):
-    label_info(classes, source | dict(splits={})).write(tmp_path)
-    with pytest.raises(DatasetError, match='holds maps of another source'):
-        describe_maps(tmp_path, 'train', ('a', 'b'), {})
