@@ -4,7 +4,12 @@ import argparse
 
 import mmc2fmae  # noqa: F401  (first: it closes the gaps of the stack)
 from mmc2fmae.datasets import DatasetError
-from mmc2fmae.datasets.dataset_folders import find_classes, find_layout, read_lines
+from mmc2fmae.datasets.dataset_folders import (
+    add_layout_arguments,
+    find_classes,
+    find_layout,
+    read_lines,
+)
 from mmc2fmae.datasets.sample_ranking import MEASURES, look_up, read_records, sample, worst
 from mmc2fmae.visualization.contact_sheets import draw_sheets, page_paths
 
@@ -20,23 +25,8 @@ def positive(text: str) -> int:
 def main() -> None:
     """Parse the command line, choose photographs and draw them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('root', help='folder of the dataset')
+    add_layout_arguments(parser)
     parser.add_argument('out', help='picture to write (.png, .pdf), or a folder of pages')
-    parser.add_argument('--split', default='train', help='folder of the photographs (train)')
-    parser.add_argument(
-        '--folders',
-        nargs='+',
-        default=(),
-        metavar='KEY=FOLDER',
-        help='another layout, e.g. rgb=images instance=masks',
-    )
-    parser.add_argument('--suffix', default='.png', help='suffix of the maps (.png)')
-    parser.add_argument(
-        '--classes',
-        nargs='+',
-        metavar='NAME',
-        help='names of the semantic classes, or a file of them (labels.json, else COCO panoptic)',
-    )
     which = parser.add_argument_group('which photographs').add_mutually_exclusive_group()
     which.add_argument('--number', type=positive, default=24, metavar='N', help='N at random (24)')
     which.add_argument('--worst', type=positive, metavar='N', help='the N worst, see --by')

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import mmc2fmae  # noqa: F401  (first: it closes the gaps of the stack)
-from mmc2fmae.datasets.dataset_folders import find_classes, find_layout
+from mmc2fmae.datasets.dataset_folders import add_layout_arguments, find_classes, find_layout
 from mmc2fmae.datasets.dataset_report import describe, summarise, write_report
 from mmc2fmae.datasets.dataset_scan import scan_dataset
 from mmc2fmae.datasets.label_checks import Rules
@@ -15,23 +15,8 @@ from mmc2fmae.datasets.label_ids import check_num_classes
 def main() -> None:
     """Parse the command line, scan, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('root', help='folder of the dataset')
-    parser.add_argument('--split', default='train', help='folder of the photographs (train)')
-    parser.add_argument(
-        '--folders',
-        nargs='+',
-        default=(),
-        metavar='KEY=FOLDER',
-        help='another layout, e.g. rgb=images instance=masks',
-    )
-    parser.add_argument('--suffix', default='.png', help='suffix of the maps (.png)')
+    add_layout_arguments(parser)
     parser.add_argument('--ann-file', help='check only these photographs, as ann_file in training')
-    parser.add_argument(
-        '--classes',
-        nargs='+',
-        metavar='NAME',
-        help='names of the semantic classes, or a file of them (labels.json, else COCO panoptic)',
-    )
     parser.add_argument(
         '--num-instances', type=int, default=32, metavar='N', help="the model's classes (32)"
     )

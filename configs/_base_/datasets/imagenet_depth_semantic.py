@@ -1,18 +1,12 @@
 """ImageNet-1K with depth and semantic maps beside it, for MultiMAE (layout: docs/baselines.md)."""
 
+_base_ = 'imagenet_multi_granular.py'
+
 train_dataloader = dict(
-    batch_size=256,  # x 8 GPUs = 2048
-    num_workers=12,
-    persistent_workers=True,
-    pin_memory=True,
-    drop_last=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    collate_fn=dict(type='default_collate'),
     dataset=dict(
-        type='MultiGranularDataset',
-        data_root='data/imagenet',
-        data_prefix=dict(rgb='train', depth='depth/train', semantic='semantic/train'),
-        on_error='raise',
+        data_prefix=dict(
+            _delete_=True, rgb='train', depth='depth/train', semantic='semantic/train'
+        ),
         pipeline=[
             dict(
                 type='LoadMultiGranular',
