@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.utils import ProgressBar
 from mmpretrain.models import VisionTransformer
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
 
 from mmc2fmae.checkpoints import Preprocessing, build_backbone
 from mmc2fmae.datasets.class_folders import IMAGE_SUFFIXES, list_photographs
@@ -212,7 +212,7 @@ def iterate_features(
         num_workers=min(options.workers, len(paths)),
         pin_memory=options.device.startswith('cuda'),
     )
-    progress = ProgressBar(len(paths))
+    progress = tqdm(total=len(paths), unit=' images')
     for images in loader:
         features = {}
         with (
@@ -228,7 +228,7 @@ def iterate_features(
                     features[f'{kind}_{block}'] = found.to(dtype).cpu().numpy()
         yield features
         progress.update(len(images))
-    print()
+    progress.close()
 
 
 def compute_features(
