@@ -15,7 +15,8 @@ model = dict(
         patch_size=8,
         granularities=granularities,
     ),
-    neck=dict(type='CascadedDecoder', dims=128, num_heads=4),
+    # A third of the encoder's width, a block a stage where the encoder has half of the paper's.
+    neck=dict(type='CascadedDecoder', dims=64, num_heads=2, depth=1),
     head=dict(type='MultiGranularHead'),
 )
 train_dataloader = dict(
