@@ -126,6 +126,7 @@ class Job:
         with open(self.folder / 'merge.lock', 'w') as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             if self.manifest.exists():
+                shutil.rmtree(self.folder / 'parts', ignore_errors=True)  # of a killed merge
                 return True
             if len(self.done()) < len(self.parts):
                 return False

@@ -72,6 +72,15 @@ def test_the_manifest_appears_with_the_last_part_and_keeps_the_order(tmp_path):
     assert not (job.folder / 'parts').exists()
 
 
+def test_what_a_killed_merge_left_goes_with_the_next(tmp_path):
+    job = make(tmp_path)
+    with job.claim(0):
+        finish(job, 0, 1, 2)
+        job.manifest.write_text('')  # renamed, and killed before the parts were removed
+        assert job.merge()
+    assert not (job.folder / 'parts').exists()
+
+
 def test_a_record_being_written_does_not_count(tmp_path):
     job = make(tmp_path)
     finish(job, 0)

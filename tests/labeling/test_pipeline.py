@@ -96,8 +96,7 @@ def wait_for(child, seconds=60):
 def test_a_run_killed_again_and_again_ends_with_the_same_bytes(photos, tmp_path):
     label(photos, tmp_path / 'whole', part_size=1)
     out, draw = tmp_path / 'killed', random.Random(0)
-    kills = 0
-    while not (out / 'manifest_train.jsonl').exists():
+    for _ in range(10):
         child = os.fork()
         if not child:
             # tqdm's lock is shared among forked processes: one killed with it would stop the rest.
@@ -106,15 +105,13 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(photos, tmp_path)
                 label(photos, out, labeller=Halves(seconds=0.03), part_size=1)
             finally:
                 os._exit(0)
-        if kills < 10:
-            time.sleep(draw.uniform(0.005, 0.06))
-            os.kill(child, signal.SIGKILL)
-            kills += 1
+        time.sleep(draw.uniform(0.005, 0.06))
+        os.kill(child, signal.SIGKILL)
         wait_for(child)
         for path in out.rglob('*.png'):
             if not path.name.startswith('.'):
                 read_label_map(str(path))  # whole
-    assert kills > 2
+    assert label(photos, out, part_size=1)
     assert tree(out) == tree(tmp_path / 'whole')
 
 
