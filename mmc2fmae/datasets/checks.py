@@ -46,9 +46,18 @@ def upright_size(path: str | os.PathLike) -> tuple[int, int]:
     Raises:
         DatasetError: The file is no readable image.
     """
+    width, height, turned = stored_size(path)
+    return (height, width) if turned else (width, height)
+
+
+def stored_size(path: str | os.PathLike) -> tuple[int, int, bool]:
+    """Return a photograph's stored width and height, and whether EXIF turns it by a quarter.
+
+    Raises:
+        DatasetError: The file is no readable image.
+    """
     try:
         with Image.open(path) as image:
-            turned = image.getexif().get(0x0112, 1) >= 5
-            return image.size[::-1] if turned else image.size
+            return *image.size, image.getexif().get(0x0112, 1) >= 5
     except UNREADABLE as error:
         raise DatasetError(f'{path} is no readable image ({error})') from error

@@ -10,9 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from mmc2fmae.datasets.checks import DatasetError, first_names
+from mmc2fmae.datasets.checks import DatasetError, first_names, stored_size
 from mmc2fmae.datasets.class_folders import list_files, list_photographs
 from mmc2fmae.datasets.label_layout import (
     GRANULARITIES,
@@ -24,15 +23,13 @@ from mmc2fmae.datasets.label_layout import (
     write_map,
 )
 from mmc2fmae.datasets.parallel import in_chunks
-from mmc2fmae.datasets.sample_io import UNREADABLE, SampleError
+from mmc2fmae.datasets.sample_io import SampleError
 from mmc2fmae.engine.atomic_io import write_atomically
 
 MAP_BYTES = 8192
 """What a map takes on disk at most, in blocks, for ordinary photographs (docs/benchmarks.md)."""
 
 CONFIG = 'configs/pretrain/c2fmae_own_maps.py'
-
-_EXIF_ORIENTATION = 0x0112
 
 
 class Labelled(NamedTuple):
@@ -239,12 +236,7 @@ def _up_to_date(targets: Sequence[Path], files: Sequence[str]) -> bool:
 
 def _check_size(photo: Path, files: Sequence[str], maps: dict[str, np.ndarray]) -> None:
     """Check that maps have the size in which the photograph is stored, which training reads."""
-    try:
-        with Image.open(photo) as image:
-            width, height = image.size
-            turned = image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
-    except UNREADABLE as error:
-        raise DatasetError(f'{photo} is no readable image ({error})') from error
+    width, height, turned = stored_size(photo)
     for labels in maps.values():
         if labels.shape == (height, width):
             continue
