@@ -7,7 +7,7 @@ Importing this module closes them, so `mmc2fmae/__init__.py` imports it before a
 import argparse
 import importlib.metadata
 import importlib.util
-import os.path
+import os
 import pickle
 import pkgutil
 import sys
@@ -86,6 +86,8 @@ def close_gaps() -> None:
             check_torchvision,
             fill_mmcv_operators,
             allow_checkpoint_types,
+            read_checkpoints_as_data,
+            restrict_image_formats,
             keep_out_multimodal,
             replace_pkg_resources,
             restore_find_loader,
@@ -249,6 +251,73 @@ def _history_statistic(owner: type, name: str) -> Callable:
     if owner is not HistoryBuffer or name.startswith('_'):
         raise pickle.UnpicklingError(f'a checkpoint may not read {name!r} of {owner!r}')
     return getattr(owner, name)
+
+
+def read_checkpoints_as_data() -> Gap:
+    """Let mmengine's runner and inferencers load checkpoints without running what is in them.
+
+    Its loaders leave weights-only to torch's default, which an environment variable switches off,
+    and switch it off themselves for addresses; and a resumed run executes ``meta['config']``.
+    """
+    from functools import partial
+
+    from mmengine.runner import checkpoint as loading
+
+    name = 'checkpoints of others'
+    variable = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
+    ignored = os.environ.pop(variable, None)
+    loader = loading.CheckpointLoader
+    if loader.load_checkpoint is not _load_checkpoint:
+        loading.load_url = partial(loading.load_url, weights_only=True)
+        loader.register_scheme('', loader=load_from_local, force=True)
+        _unguarded.append(loader.load_checkpoint)
+        loader.load_checkpoint = staticmethod(_load_checkpoint)
+    detail = 'weights-only everywhere, and no code in them is run'
+    return Gap(name, 'filled in', detail + (f'; {variable} is not heeded' if ignored else ''))
+
+
+_unguarded: list[Callable] = []
+
+
+def load_from_local(filename: str, map_location=None) -> dict:
+    """Load a local checkpoint in place of mmengine's function, which logs the name of this one."""
+    from mmc2fmae.checkpoints.files import read_state_dict
+    from mmc2fmae.checkpoints.unpickling import load_torch
+
+    path = os.path.expanduser(filename)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f'checkpoint {path} does not exist')
+    if path.endswith('.safetensors'):
+        return dict(state_dict=read_state_dict(path))
+    return load_torch(path, map_location)
+
+
+def _load_checkpoint(filename: str, map_location=None, logger='current'):
+    checkpoint = _unguarded[0](filename, map_location, logger)
+    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
+    if isinstance(meta, dict):
+        meta.pop('config', None)  # Runner.resume would execute it
+    return checkpoint
+
+
+# --- Pillow, which starts Ghostscript on EPS files of whatever name ---
+
+
+def restrict_image_formats() -> Gap:
+    """Let mmcv's Pillow backend open only the formats of :mod:`mmc2fmae.images`."""
+    from types import SimpleNamespace
+
+    import mmcv.image.io as reading
+    from PIL import Image
+
+    reading.Image = SimpleNamespace(open=_open_image, new=Image.new)
+    return Gap('image formats', 'filled in', 'mmcv opens no format that runs a program')
+
+
+def _open_image(source):
+    from mmc2fmae.images import open_image
+
+    return open_image(source)
 
 
 # --- mmpretrain's multimodal models ---

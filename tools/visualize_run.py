@@ -14,6 +14,7 @@ def main() -> None:
     parser.add_argument('work_dir', help='folder of the run')
     parser.add_argument('--out', help='picture to write (WORK_DIR/run.png)')
     parser.add_argument('--checkpoint', help='weights (the newest of the run)')
+    parser.add_argument('--config', help="config of the run, in place of the checkpoint's")
     parser.add_argument('--data-root', help="folder of the data, in place of the config's")
     parser.add_argument(
         '--data-prefix',
@@ -33,6 +34,7 @@ def main() -> None:
         args.work_dir,
         args.out or f'{args.work_dir}/run.png',
         checkpoint=args.checkpoint,
+        config=args.config,
         data_root=args.data_root,
         data_prefix=args.data_prefix,
         num_samples=args.samples,

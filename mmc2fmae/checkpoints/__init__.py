@@ -9,7 +9,7 @@ from mmc2fmae.checkpoints.architecture import (
 )
 from mmc2fmae.checkpoints.backbone import Backbone, build_backbone, read_backbone, weights_for
 from mmc2fmae.checkpoints.export import export_backbone, timm_call
-from mmc2fmae.checkpoints.files import CheckpointMismatch, read_state_dict
+from mmc2fmae.checkpoints.files import CheckpointMismatch, read_meta, read_state_dict
 
 __all__ = [
     'Architecture',
@@ -21,6 +21,7 @@ __all__ = [
     'describe_preprocessor',
     'export_backbone',
     'read_backbone',
+    'read_meta',
     'read_state_dict',
     'statement',
     'timm_call',

@@ -1,13 +1,14 @@
 """Checkpoint files: read without running any code that they may hold."""
 
 import json
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import torch
 from safetensors import safe_open
 from torch import Tensor
+
+from mmc2fmae.checkpoints.unpickling import CheckpointMismatch, load_torch
 
 # Where the state dict lies in a file of several entries, in order of preference. 'teacher' and
 # 'student' are DINO's and iBOT's; the teacher is what they publish numbers of.
@@ -15,10 +16,6 @@ CONTAINERS = ('state_dict', 'model', 'teacher', 'student', 'module')
 # Names under which Hugging Face and timm folders keep weights beside a config.json.
 FOLDER_WEIGHTS = ('model.safetensors', 'pytorch_model.bin')
 METADATA_KEY = 'mmc2fmae.backbone'
-
-
-class CheckpointMismatch(ValueError):
-    """A checkpoint does not fill the model, or is none; the message lists the keys."""
 
 
 @dataclass
@@ -36,6 +33,37 @@ class CheckpointFile:
     path: Path
     weights: dict[str, Tensor]
     stated: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Meta:
+    """What a checkpoint of OpenMMLab says beside its weights; no other field of it is ever read.
+
+    Attributes:
+        backbone: What it says about its backbone; see :class:`CheckpointFile`.
+        classes: Names of the classes of its data, where it names any.
+        config: Text of the config of its run, to be read by
+            :func:`mmc2fmae.checkpoints.embedded.parse_config` alone; None without one.
+    """
+
+    backbone: dict = field(default_factory=dict)
+    classes: tuple[str, ...] | None = None
+    config: str | None = None
+
+
+def read_meta(path: str | Path) -> Meta:
+    """Read what a checkpoint says beside its weights, without reading the weights.
+
+    Args:
+        path: Checkpoint file.
+
+    Raises:
+        CheckpointMismatch: It is no checkpoint, or what it says is not of the types of
+            :class:`Meta`.
+    """
+    if Path(path).suffix == '.safetensors':
+        return Meta()
+    return _meta(load_torch(path, mmap=True), path)
 
 
 def read_file(path: str | Path) -> CheckpointFile:
@@ -60,21 +88,16 @@ def read_file(path: str | Path) -> CheckpointFile:
     read = _read_safetensors if path.suffix == '.safetensors' else _read_torch
     try:
         weights, stated = read(path)
+    except CheckpointMismatch:
+        raise
     except Exception as error:
-        code = re.search(r'Unsupported (?:global|class)\W+(?:GLOBAL )?([\w.]+)', str(error))
-        if code:  # torch's own text runs over a page and names an unsafe way out
-            raise CheckpointMismatch(
-                f'{path} holds more than weights, {code[1]}, and is not unpickled: load it with '
-                'the code it comes from, if you trust it, and save its state_dict() alone with '
-                'safetensors.torch.save_file'
-            ) from error
         raise CheckpointMismatch(
             f'{path} is no readable checkpoint, it may be truncated ({type(error).__name__}: '
             f'{error})'
         ) from error
     if path.name in FOLDER_WEIGHTS and not stated:
         stated = _read_config(path.parent)
-    return CheckpointFile(path, weights, stated)
+    return CheckpointFile(path, weights, _check_statement(stated, path))
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
@@ -112,9 +135,66 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict]:
 
 
 def _read_torch(path: Path) -> tuple[dict[str, Tensor], dict]:
-    checkpoint = torch.load(path, map_location='cpu', weights_only=True)
-    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
-    return unwrap(checkpoint), meta.get('backbone', {}) if isinstance(meta, dict) else {}
+    checkpoint = load_torch(path)
+    try:
+        return unwrap(checkpoint), _meta(checkpoint, path).backbone
+    except CheckpointMismatch as error:
+        raise CheckpointMismatch(f'{path} is no readable checkpoint: {error}') from None
+
+
+def _meta(checkpoint: Any, path: str | Path) -> Meta:
+    found = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
+    if not isinstance(found, dict):
+        return Meta()
+    data = found.get('dataset_meta')
+    classes = data.get('classes') if isinstance(data, dict) else None
+    if classes is not None:
+        if isinstance(classes, str) or not all(isinstance(name, str) for name in classes):
+            raise CheckpointMismatch(f'{path}: its classes are {classes!r}, expected names')
+        classes = tuple(classes)
+    config = found.get('cfg')
+    return Meta(
+        backbone=found.get('backbone') or {},
+        classes=classes or None,
+        config=config if isinstance(config, str) else None,
+    )
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _are_numbers(values: Any, least: float) -> bool:
+    return isinstance(values, list | tuple) and all(
+        isinstance(v, int | float) and v >= least for v in values
+    )
+
+
+_STATED = dict(
+    num_heads=_is_count,
+    norm_eps=lambda v: isinstance(v, float) and 0 < v < 1,
+    img_size=lambda v: isinstance(v, list | tuple) and len(v) == 2 and all(map(_is_count, v)),
+    mean=lambda v: _are_numbers(v, -1e3),
+    std=lambda v: _are_numbers(v, 1e-6),
+)
+
+
+def _check_statement(stated: Any, path: Path) -> dict:
+    """Return what a file says about its backbone: numbers that can be calculated with.
+
+    Raises:
+        CheckpointMismatch: A field is of another type or out of range.
+    """
+    wrong = {'backbone': stated}
+    if isinstance(stated, dict):
+        said = {name: stated[name] for name in _STATED if stated.get(name) is not None}
+        wrong = {name: value for name, value in said.items() if not _STATED[name](value)}
+    if wrong:
+        raise CheckpointMismatch(
+            f'{path} says {str(wrong)[:100]} about its backbone, which cannot be: it is damaged, '
+            'or another program wrote it'
+        )
+    return stated
 
 
 def _read_config(folder: Path) -> dict:
@@ -124,8 +204,7 @@ def _read_config(folder: Path) -> dict:
         CheckpointMismatch: They describe something else than a plain ViT with exact GELU.
     """
     config, processor = (
-        json.loads((folder / name).read_text()) if (folder / name).is_file() else {}
-        for name in ('config.json', 'preprocessor_config.json')
+        _read_object(folder / name) for name in ('config.json', 'preprocessor_config.json')
     )
     if 'pretrained_cfg' in config:  # timm
         cfg, options = config['pretrained_cfg'], config.get('model_args', {})
@@ -147,3 +226,14 @@ def _read_config(folder: Path) -> dict:
     if size:
         stated['img_size'] = [size, size] if isinstance(size, int) else list(size)
     return {key: value for key, value in stated.items() if value is not None}
+
+
+def _read_object(path: Path) -> dict:
+    """Read a JSON object; {} where there is no such file."""
+    try:
+        content = json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
+    except ValueError as error:
+        raise CheckpointMismatch(f'{path} is no readable json ({error})') from error
+    if not isinstance(content, dict):
+        raise CheckpointMismatch(f'{path} holds a {type(content).__name__}: expected an object')
+    return content

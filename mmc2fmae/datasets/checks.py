@@ -4,9 +4,8 @@ import os
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from PIL import Image
 
-from mmc2fmae.datasets.sample_io import UNREADABLE
+from mmc2fmae.images import UNREADABLE, open_image
 
 
 class DatasetError(ValueError):
@@ -57,7 +56,7 @@ def stored_size(path: str | os.PathLike) -> tuple[int, int, bool]:
         DatasetError: The file is no readable image.
     """
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             return *image.size, image.getexif().get(0x0112, 1) >= 5
     except UNREADABLE as error:
         raise DatasetError(f'{path} is no readable image ({error})') from error

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from mmc2fmae.datasets.checks import DatasetError, first_names, missing_files
 from mmc2fmae.datasets.class_folders import list_files, list_photographs
@@ -15,7 +14,8 @@ from mmc2fmae.datasets.coco_json import pair_by_stem
 from mmc2fmae.datasets.conversion import Conversion, Labelled
 from mmc2fmae.datasets.label_ids import IGNORE, canonical_ids
 from mmc2fmae.datasets.label_layout import GRANULARITIES, coco_panoptic_classes
-from mmc2fmae.datasets.sample_io import UNREADABLE, read_label_map
+from mmc2fmae.datasets.sample_io import read_label_map
+from mmc2fmae.images import UNREADABLE, open_image
 
 ADE_SPLITS = dict(train='training', val='validation')
 
@@ -200,7 +200,7 @@ def _pairs(images: str | os.PathLike, folder: Path, skip_unlabelled: bool) -> di
 def _read_rgb_ids(path: str) -> np.ndarray:
     """Return the (h, w, 3) int32 channels of a PNG whose colours are ids."""
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             mode, ids = image.mode, np.asarray(image)
     except UNREADABLE as error:
         raise DatasetError(f'{path}: cannot be read ({error})') from error

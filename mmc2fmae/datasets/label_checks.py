@@ -11,7 +11,8 @@ from PIL import Image
 from mmc2fmae.datasets.dataset_findings import Finding
 from mmc2fmae.datasets.dataset_folders import Expected, Layout
 from mmc2fmae.datasets.label_ids import IGNORE
-from mmc2fmae.datasets.sample_io import UNREADABLE, SampleError, read_label_map, read_rgb
+from mmc2fmae.datasets.sample_io import SampleError, read_label_map, read_rgb
+from mmc2fmae.images import UNREADABLE, open_image
 
 # The last bytes of a whole file; one that ends otherwise is decoded to see whether it is whole.
 FILE_ENDS = {'JPEG': b'\xff\xd9', 'MPO': b'\xff\xd9', 'PNG': b'IEND\xaeB`\x82'}
@@ -46,8 +47,6 @@ def reason_of(error: Exception, path: str | os.PathLike) -> str:
     """Return what went wrong with a file, without its path and without advice for training."""
     if isinstance(error, SampleError) and error.__cause__ is not None:
         error = error.__cause__
-    if isinstance(error, Image.UnidentifiedImageError):
-        return 'empty file' if os.path.getsize(path) == 0 else 'no image'
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return text.removeprefix(f'{path}: ') or type(error).__name__
 
@@ -101,7 +100,7 @@ def read_header(path: str | os.PathLike, decode: bool = False) -> Photo:
             decompression bombs; the message holds the reason alone.
     """
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             # Asking a PNG for its EXIF would decode it.
             exif = {} if image.format == 'PNG' else image.getexif()
             photo = Photo(*image.size, image.mode, exif.get(0x0112, 1))

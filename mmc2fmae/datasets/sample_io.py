@@ -3,8 +3,7 @@
 import numpy as np
 from PIL import Image
 
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-"""What Pillow raises for a damaged file, or one of more than 179 million pixels."""
+from mmc2fmae.images import UNREADABLE, open_image
 
 LABEL_MODES = ('1', 'L', 'P', 'I', 'I;16', 'I;16B')
 
@@ -26,7 +25,7 @@ def read_rgb(path: str) -> Image.Image:
         SampleError: The file is missing, truncated or no image.
     """
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             return image.convert('RGB')
     except UNREADABLE as error:
         raise SampleError(_unreadable(path, error)) from error
@@ -45,7 +44,7 @@ def read_label_map(path: str) -> np.ndarray:
         SampleError: The file is missing, truncated, no image, or has colour channels.
     """
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             if image.mode not in LABEL_MODES:
                 raise SampleError(
                     f'{path}: label map has mode {image.mode} ({len(image.getbands())} channels), '

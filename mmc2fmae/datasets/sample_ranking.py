@@ -15,7 +15,8 @@ from mmc2fmae.datasets.label_checks import count_ids
 from mmc2fmae.datasets.label_ids import IGNORE
 from mmc2fmae.datasets.label_layout import read_manifest
 from mmc2fmae.datasets.parallel import in_chunks
-from mmc2fmae.datasets.sample_io import UNREADABLE, read_label_map
+from mmc2fmae.datasets.sample_io import read_label_map
+from mmc2fmae.images import UNREADABLE
 
 Record = dict[str, Any]
 

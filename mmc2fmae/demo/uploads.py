@@ -7,9 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, TypeVar
 
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
-from mmc2fmae.datasets.sample_io import UNREADABLE, SampleError
+from mmc2fmae.datasets.sample_io import SampleError
+from mmc2fmae.images import FORMATS, UNREADABLE, open_image
 
 MOST_PIXELS = 50_000_000
 
@@ -36,13 +37,13 @@ def check_upload(upload: Upload, granularity: str) -> None:
     """
     what = f'{upload.name} ({"photograph" if granularity == "rgb" else granularity + " map"})'
     try:
-        with Image.open(io.BytesIO(upload.data)) as image:  # reads the header alone
+        with open_image(io.BytesIO(upload.data)) as image:  # reads the header alone
             width, height = image.size
             if width * height <= MOST_PIXELS:
                 image.load()
     except UNREADABLE as error:
         raise SampleError(
-            f'{what} cannot be read as an image: choose a whole PNG, JPEG, WebP, BMP or TIFF file'
+            f'{what} cannot be read ({error}): choose a whole file of one of {", ".join(FORMATS)}'
         ) from error
     if width * height > MOST_PIXELS:
         raise SampleError(
@@ -53,7 +54,7 @@ def check_upload(upload: Upload, granularity: str) -> None:
 
 def upright(data: bytes) -> bytes:
     """Turn a photograph as its EXIF orientation says; other files are returned as they are."""
-    with Image.open(io.BytesIO(data)) as image:
+    with open_image(io.BytesIO(data)) as image:
         if image.getexif().get(0x0112, 1) == 1:
             return data
         turned = io.BytesIO()

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmpretrain.models import VisionTransformer
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -18,6 +17,7 @@ from tqdm import tqdm
 from mmc2fmae.checkpoints import Preprocessing, build_backbone
 from mmc2fmae.datasets.class_folders import IMAGE_SUFFIXES, list_photographs
 from mmc2fmae.engine.atomic_io import write_atomically
+from mmc2fmae.images import open_image
 
 TOKENS = ('cls', 'mean', 'patches')
 
@@ -77,7 +77,7 @@ class ImageFiles(Dataset):
             ValueError: It cannot be read; the message names it.
         """
         try:
-            with Image.open(self.paths[index]) as image:
+            with open_image(self.paths[index]) as image:
                 return self.transform(image.convert('RGB'))
         except Exception as error:  # Pillow raises many kinds on damaged files
             raise _unreadable(self.paths[index], error) from error
@@ -111,7 +111,7 @@ def find_images(source: str | Path) -> list[Path]:
         if not path.is_file():
             raise FileNotFoundError(f'image {path} does not exist')
         try:
-            with Image.open(path):
+            with open_image(path):
                 pass
         except Exception as error:
             raise _unreadable(path, error) from error

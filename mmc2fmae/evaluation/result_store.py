@@ -48,7 +48,10 @@ class ResultStore:
         """
         path = self.folder / f'{unit}.json'
         try:
-            return Counts(**json.loads(path.read_text()))
+            counts = Counts(**json.loads(path.read_text()))
+            if not all(isinstance(n, int) and 0 <= n <= counts.total for n in counts):
+                raise ValueError(f'expected counts of images, found {counts}')
+            return counts
         except FileNotFoundError:
             return None
         except (TypeError, ValueError) as error:

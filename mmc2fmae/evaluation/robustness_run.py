@@ -17,7 +17,7 @@ from mmpretrain.apis import get_model
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from mmc2fmae.checkpoints import read_state_dict
+from mmc2fmae.checkpoints import read_meta, read_state_dict
 from mmc2fmae.engine.checkpoints import coverage, require_full
 from mmc2fmae.engine.digests import file_sha256
 from mmc2fmae.evaluation.class_subsets import Listing, class_names
@@ -120,10 +120,7 @@ def load_classifier(config: Config, checkpoint: str | Path, device: torch.device
 
 def trained_classes(checkpoint: Path) -> list[str] | None:
     """Return the class names that mmengine kept with the weights, None where it did not."""
-    if checkpoint.suffix == '.safetensors':
-        return None
-    meta = torch.load(checkpoint, map_location='cpu', weights_only=True).get('meta') or {}
-    classes = meta.get('dataset_meta', {}).get('classes')
+    classes = read_meta(checkpoint).classes
     return list(classes) if classes else None
 
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from mmc2fmae.datasets.sample_io import UNREADABLE, SampleError
+from mmc2fmae.datasets.sample_io import SampleError
+from mmc2fmae.images import UNREADABLE, open_image
 
 MAX_SIDE = 1333
 """Longest side in pixels that any of the models looks at (Grounding DINO's limit)."""
@@ -41,7 +42,7 @@ def read_photograph(path: str | Path) -> Photograph:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with open_image(path) as image:
                 width, height = image.size
                 share = MAX_SIDE / max(width, height)
                 if share < 1:

@@ -21,9 +21,10 @@ from mmc2fmae.datasets.dataset_folders import Layout
 from mmc2fmae.datasets.label_checks import reason_of
 from mmc2fmae.datasets.label_ids import IGNORE
 from mmc2fmae.datasets.label_layout import coco_panoptic_classes
-from mmc2fmae.datasets.sample_io import UNREADABLE, read_label_map
+from mmc2fmae.datasets.sample_io import read_label_map
 from mmc2fmae.datasets.transforms import crop_labels
 from mmc2fmae.engine.atomic_io import write_atomically
+from mmc2fmae.images import UNREADABLE, open_image
 from mmc2fmae.visualization.reconstruction import label_palette
 
 SIDE = 400
@@ -69,7 +70,7 @@ def read_tile(name: str, layout: Layout) -> Tile:
         warnings.simplefilter('ignore', Image.DecompressionBombWarning)
         path = layout.path('rgb', name)
         try:
-            with Image.open(path) as image:
+            with open_image(path) as image:
                 stored = image.size
                 size = fit(*stored)
                 image.draft(None, size)

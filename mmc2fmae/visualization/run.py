@@ -15,8 +15,7 @@ from mmengine.config import Config
 from mmengine.dataset import default_collate
 from mmpretrain.registry import DATASETS
 
-from mmc2fmae.engine.atomic_io import latest_checkpoint
-from mmc2fmae.visualization.figures.autoencoder import build_autoencoder, still_pipeline
+from mmc2fmae.visualization.figures.autoencoder import load_autoencoder, still_pipeline
 from mmc2fmae.visualization.reconstruction import draw_reconstructions
 
 
@@ -24,6 +23,7 @@ def draw_run(
     work_dir: str | Path,
     out: str | Path,
     checkpoint: str | Path | None = None,
+    config: str | Path | None = None,
     data_root: str | None = None,
     data_prefix: dict | None = None,
     num_samples: int = 6,
@@ -35,6 +35,7 @@ def draw_run(
         work_dir: Folder of the run.
         out: PNG (or PDF) to write.
         checkpoint: Weights; by default the run's newest whole checkpoint.
+        config: Its config, in place of the one that the checkpoint carries.
         data_root: Folder of the data, by default the config's.
         data_prefix: Folders of the granularities, for example of a validation split.
         num_samples: Samples to show, evenly spaced over the dataset.
@@ -44,26 +45,18 @@ def draw_run(
         ``out``.
 
     Raises:
-        FileNotFoundError: The folder holds no config or no checkpoint.
-        CheckpointMismatch: The checkpoint does not fill model and decoder.
+        FileNotFoundError: The folder holds no checkpoint.
+        CheckpointMismatch: The checkpoint does not fill model and decoder, or carries no config.
     """
     work_dir, out = Path(work_dir), Path(out)
-    configs = sorted(work_dir.glob('*.py'))
-    checkpoint = checkpoint or latest_checkpoint(work_dir)
-    if not configs or checkpoint is None:
-        raise FileNotFoundError(
-            f'{work_dir} holds {len(configs)} configs and checkpoint {checkpoint}: expected the '
-            'work dir of a pre-training run with at least one finished epoch'
-        )
-    cfg = Config.fromfile(configs[0])
-    model = build_autoencoder(cfg, checkpoint)
-    dataset = build_still_dataset(cfg, data_root, data_prefix)
+    autoencoder = load_autoencoder(checkpoint or work_dir, work_dir.name, config)
+    dataset = build_still_dataset(autoencoder.cfg, data_root, data_prefix)
     batch = default_collate(dataset.preflight(num_samples))
 
     rows = min(num_samples, len(dataset))
     figure = plt.figure(figsize=(12, 1.45 * rows + 3.6), layout='constrained')
     top, bottom = figure.subfigures(2, 1, height_ratios=[1.45 * rows, 3.2])
-    draw_reconstructions(top, model, batch, target_stats)
+    draw_reconstructions(top, autoencoder.model, batch, target_stats)
     draw_curves(bottom, read_scalars(work_dir))
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=130)

@@ -14,6 +14,7 @@ from PIL import Image
 import mmc2fmae  # noqa: F401  (first: it closes the gaps of the stack)
 from mmc2fmae.datasets import MultiGranularDataset
 from mmc2fmae.datasets.sample_io import read_rgb
+from mmc2fmae.images import open_image
 
 CONFIG = Path(__file__).parents[2] / 'configs/pretrain/c2fmae_vitb_1600e.py'
 
@@ -25,7 +26,7 @@ def write_dataset(images: Path, root: Path) -> None:
         (root / folder).mkdir(parents=True)
     for path in sorted(p for p in images.iterdir() if p.suffix.lower() in ('.jpg', '.jpeg')):
         (root / 'train' / path.name).symlink_to(path.resolve())
-        with Image.open(path) as image:
+        with open_image(path) as image:
             size = image.size
         for name, top in (('instance', 6), ('semantic', 133)):
             coarse = Image.fromarray(rng.integers(0, top, (8, 8), dtype=np.uint8))

@@ -20,6 +20,7 @@ from mmc2fmae.datasets.checks import evenly
 from mmc2fmae.datasets.class_folders import list_files
 from mmc2fmae.datasets.label_layout import GRANULARITIES, encode_map, map_path
 from mmc2fmae.datasets.sample_io import read_label_map
+from mmc2fmae.images import open_image
 
 BLOCK = 4096  # bytes that a file occupies at least, on most file systems
 
@@ -51,7 +52,7 @@ def pillow(mode: str, **options) -> Storage:
         return [data.getvalue()]
 
     def read(paths: list[str]) -> Pair:
-        with Image.open(paths[0]) as image:
+        with open_image(paths[0]) as image:
             both = np.asarray(image)
         return [both[..., 0], both[..., 1]]
 

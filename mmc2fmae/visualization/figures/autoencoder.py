@@ -1,6 +1,5 @@
 """A pre-trained autoencoder from its checkpoint alone, and samples as it reads them."""
 
-import ast
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from mmpretrain.registry import MODELS, TRANSFORMS
 from torch import Tensor, nn
 
 from mmc2fmae.checkpoints import CheckpointMismatch, read_state_dict
+from mmc2fmae.checkpoints.embedded import read_embedded
 from mmc2fmae.checkpoints.files import FOLDER_WEIGHTS
 from mmc2fmae.datasets.label_ids import IGNORE
 from mmc2fmae.engine.atomic_io import latest_checkpoint
@@ -22,40 +22,6 @@ from mmc2fmae.engine.checkpoints import coverage, require_full
 from mmc2fmae.models import C2FMAE
 from mmc2fmae.visualization.figures.colours import class_names
 from mmc2fmae.visualization.figures.inputs import Sample
-
-
-class _DictCalls(ast.NodeTransformer):
-    """Write ``dict(a=1)`` and ``dict({'a': 1})`` as ``{'a': 1}``, a literal."""
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        self.generic_visit(node)
-        match node:
-            case ast.Call(ast.Name('dict'), [], keywords) if all(k.arg for k in keywords):
-                return ast.Dict(
-                    [ast.Constant(k.arg) for k in keywords], [k.value for k in keywords]
-                )
-            case ast.Call(ast.Name('dict'), [ast.Dict() as inner], []):
-                return inner
-        return node
-
-
-def parse_config(text: str) -> Config:
-    """Read a config that holds nothing but values, as checkpoints do, without running it.
-
-    Args:
-        text: Assignments of literals and ``dict(...)``, what ``Config.pretty_text`` writes.
-
-    Raises:
-        ValueError: There is something else in it, such as a call or an import.
-    """
-    fields = {}
-    for statement in ast.parse(text).body:
-        try:
-            (target,) = statement.targets
-            fields[target.id] = ast.literal_eval(_DictCalls().visit(statement.value))
-        except (AttributeError, ValueError, TypeError) as error:
-            raise ValueError(f'line {statement.lineno} is no plain value ({error})') from error
-    return Config(fields)
 
 
 def find_checkpoint(source: str | Path) -> Path:
@@ -82,34 +48,21 @@ def find_checkpoint(source: str | Path) -> Path:
 
 
 def read_config(source: str | Path) -> Config:
-    """Read the config that a checkpoint carries.
+    """Read model and data of the pre-training that a checkpoint comes from, from the checkpoint.
 
     Args:
         source: Checkpoint or work dir of a run.
 
+    Returns:
+        ``model`` and ``train_dataloader.dataset``; see
+        :func:`mmc2fmae.checkpoints.embedded.read_embedded`.
+
     Raises:
         FileNotFoundError: There is no checkpoint.
-        CheckpointMismatch: It carries no config.
+        CheckpointMismatch: It carries no config, or one that is not plain data of this project.
     """
-    path = find_checkpoint(source)
-    try:  # without its tensors, which may be gigabytes
-        content = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
-        text = content['meta']['cfg']
-    except Exception:  # whatever it is: what is wrong with the file, the next lines say
-        text = None
-    if not isinstance(text, str):
-        groups = sorted({key.split('.')[0] for key in read_state_dict(path)})
-        raise CheckpointMismatch(
-            f'{path} does not carry its config, so its model is not known; it holds '
-            f'{", ".join(groups[:12])}. Give the config of its pre-training (--config); weights of '
-            'an encoder alone (exports, other houses) have no decoder to reconstruct with'
-        )
-    try:
-        return parse_config(text)
-    except (ValueError, SyntaxError) as error:
-        raise CheckpointMismatch(
-            f'the config within {path} is not plain data ({error}): give it as a file (--config)'
-        ) from error
+    model, dataset = read_embedded(find_checkpoint(source))
+    return Config(dict(model=model, train_dataloader=dict(dataset=dataset)))
 
 
 def masking_of(cfg: Config) -> dict | None:

@@ -3,27 +3,14 @@ import torch
 from mmengine.config import Config
 
 from mmc2fmae.checkpoints import CheckpointMismatch
+from mmc2fmae.checkpoints.embedded import parse_config
 from mmc2fmae.visualization.figures.autoencoder import (
     find_checkpoint,
     load_autoencoder,
-    parse_config,
     read_config,
     still_pipeline,
 )
 from mmc2fmae.visualization.figures.inputs import samples_of_dataset
-
-
-def test_a_config_as_checkpoints_carry_it_is_read():
-    cfg = Config(dict(model=dict(a=(1, 2.5), b=None, **{'c-d': [dict(e='x')]}), flag=True))
-    assert parse_config(cfg.pretty_text).to_dict() == cfg.to_dict()
-
-
-@pytest.mark.parametrize(
-    'text', ['a = print(1)', 'import os', 'a = dict(**b)', "a = dict(x=open('f'))", 'a: int']
-)
-def test_a_config_with_code_is_never_run(text):
-    with pytest.raises(ValueError, match='line 1 is no plain value'):
-        parse_config(text)
 
 
 def test_the_newest_checkpoint_of_a_work_dir_is_found(checkpoint, tmp_path):
@@ -47,13 +34,18 @@ def test_an_encoder_alone_is_refused(checkpoint, tmp_path):
     assert missing and all(f'missing {key}' in str(error.value) for key in missing)
 
 
-def test_a_model_that_reconstructs_nothing_is_refused(checkpoint):
+def test_a_model_that_reconstructs_nothing_is_refused(checkpoint, tmp_path):
     content = torch.load(checkpoint, weights_only=True)
-    cfg = parse_config(content['meta']['cfg'])
+    cfg = Config(parse_config(content['meta']['cfg']))
     cfg.model = dict(type='ImageClassifier', backbone=cfg.model.backbone)
     torch.save(content | dict(meta=dict(cfg=cfg.pretty_text)), checkpoint)
-    with pytest.raises(CheckpointMismatch, match='is of a ImageClassifier'):
+    with pytest.raises(CheckpointMismatch, match=r"model\.type is 'ImageClassifier'"):
         load_autoencoder(checkpoint, 'x')
+    cfg.model, cfg.default_scope = cfg.model, 'mmpretrain'
+    cfg.model.update(head=dict(type='LinearClsHead', num_classes=2, in_channels=48))
+    cfg.dump(tmp_path / 'own.py')
+    with pytest.raises(CheckpointMismatch, match='is of a ImageClassifier'):
+        load_autoencoder(checkpoint, 'x', tmp_path / 'own.py')
 
 
 def test_a_truncated_file_is_named(checkpoint):

@@ -1,0 +1,69 @@
+"""Image files are opened here and nowhere else: by a list of formats, none of which runs a program.
+
+Pillow opens far more than photographs, and for EPS it starts Ghostscript on the file, whatever the
+file is called. Files that others wrote are therefore opened by :func:`open_image` alone.
+"""
+
+import os
+from functools import cache
+from typing import BinaryIO
+
+from PIL import Image, UnidentifiedImageError
+
+FORMATS = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP', 'GIF', 'AVIF', 'JPEG2000', 'PPM')
+"""Names of Pillow's formats that are read; MPO, what phones save, is JPEG to Pillow."""
+
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+"""What Pillow raises for a damaged file, or one of more than 179 million pixels."""
+
+# First bytes of what is often taken for a picture, for the message alone.
+_OTHERS = {
+    b'%!PS': 'PostScript (EPS)',
+    b'\xc5\xd0\xd3\xc6': 'PostScript (EPS)',
+    b'%PDF': 'PDF',
+    b'\xd7\xcd\xc6\x9a': 'WMF',
+    b'<svg': 'SVG',
+    b'<?xml': 'SVG or another XML',
+    b'<!DOC': 'HTML',
+    b'<html': 'HTML',
+    b'8BPS': 'Photoshop (PSD)',
+    b'PK\x03\x04': 'zip',
+    b'version https://git-lfs': 'Git LFS pointer',
+}
+
+
+def open_image(source: str | os.PathLike | BinaryIO) -> Image.Image:
+    """Open an image of one of :data:`FORMATS`; as with Pillow's own function, pixels come later.
+
+    Args:
+        source: Path, or an open binary file.
+
+    Raises:
+        UnidentifiedImageError: The file is of another format, named where it is known, or none.
+        OSError: It cannot be read.
+        PIL.Image.DecompressionBombError: It has more than 179 million pixels.
+    """
+    try:
+        return Image.open(source, formats=_formats())
+    except UnidentifiedImageError:
+        raise UnidentifiedImageError(_describe(source)) from None
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    Image.init()  # Pillow before 11.3 has no AVIF, and stops at a name that it does not know
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def _describe(source: str | os.PathLike | BinaryIO) -> str:
+    if hasattr(source, 'read'):
+        source.seek(0)
+        start = source.read(64)
+    else:
+        with open(source, 'rb') as file:
+            start = file.read(64)
+    if not start:
+        return 'empty file'
+    found = next((name for magic, name in _OTHERS.items() if start.lstrip().startswith(magic)), '')
+    what = f'a {found} file, no image' if found else 'no image'
+    return f'{what} of a format that is read ({", ".join(FORMATS)})'
