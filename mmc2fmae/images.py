@@ -28,7 +28,7 @@ _OTHERS = {
     b'<html': 'HTML',
     b'8BPS': 'Photoshop (PSD)',
     b'PK\x03\x04': 'zip',
-    b'version https://git-lfs': 'Git LFS pointer',
+    b'version https://git-lfs': 'a pointer of Git LFS',
 }
 
 
@@ -65,5 +65,5 @@ def _describe(source: str | os.PathLike | BinaryIO) -> str:
     if not start:
         return 'empty file'
     found = next((name for magic, name in _OTHERS.items() if start.lstrip().startswith(magic)), '')
-    what = f'a {found} file, no image' if found else 'no image'
+    what = f'{found} inside, no image' if found else 'no image'
     return f'{what} of a format that is read ({", ".join(FORMATS)})'

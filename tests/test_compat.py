@@ -16,6 +16,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from mmengine.structures import InstanceData, PixelData
+from safetensors.torch import save_file
 
 from mmc2fmae import compat
 
@@ -405,3 +406,59 @@ def test_iou_metric_of_half_right_labels():
     )
     # left: 8 of 12 pixels; right: 4 of 8
     assert metric.evaluate(1)['mIoU'] == pytest.approx(100 * (8 / 12 + 4 / 8) / 2, abs=0.01)
+
+
+# --- checkpoints of others ---
+
+
+class Call:
+    """Pickled, it is a call that leaves a file behind."""
+
+    def __init__(self, flag):
+        self.flag = flag
+
+    def __reduce__(self):
+        return Path.touch, (self.flag,)
+
+
+@pytest.fixture
+def payload(tmp_path):
+    """A checkpoint that would leave a file behind, and that file."""
+    torch.save(dict(state_dict={}, payload=Call(tmp_path / 'flag')), tmp_path / 'x.pth')
+    return tmp_path / 'x.pth', tmp_path / 'flag'
+
+
+def test_mmengine_loads_weights_only_whatever_the_environment_says(payload, tmp_path, python):
+    path, flag = payload
+    code = (
+        "import os; os.environ['TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'] = '1'\n"
+        'from mmc2fmae import compat\n'
+        'from mmengine.runner.checkpoint import _load_checkpoint\n'
+        f"_load_checkpoint({str(path)!r}, 'cpu')"
+    )
+    run = python('-c', code)
+    assert run.returncode == 1 and not flag.exists()
+    last = run.stderr.splitlines()[-1]
+    assert 'x.pth holds more than weights, pathlib.' in last and 'weights_only' not in run.stderr
+
+
+def test_an_address_is_loaded_weights_only(payload, monkeypatch):
+    path, flag = payload
+    monkeypatch.setenv('TORCH_HOME', str(path.parent / 'cache'))
+    with pytest.raises(pickle.UnpicklingError):
+        mmengine.runner.checkpoint.load_url(path.as_uri())
+    assert not flag.exists()
+
+
+def test_code_that_resuming_would_run_is_taken_out(tmp_path):
+    flag = tmp_path / 'flag'
+    meta = dict(epoch=1, config=f'import pathlib; pathlib.Path({str(flag)!r}).touch()')
+    torch.save(dict(meta=meta, state_dict={}), tmp_path / 'x.pth')
+    loaded = mmengine.runner.checkpoint._load_checkpoint(str(tmp_path / 'x.pth'))
+    assert loaded['meta'] == dict(epoch=1) and not flag.exists()
+
+
+def test_safetensors_are_loaded_by_mmengine_too(tmp_path):
+    save_file({'a': torch.ones(2)}, tmp_path / 'x.safetensors')
+    loaded = mmengine.runner.checkpoint._load_checkpoint(str(tmp_path / 'x.safetensors'))
+    assert torch.equal(loaded['state_dict']['a'], torch.ones(2))

@@ -9,6 +9,7 @@ from mmdet.registry import MODELS as DET
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS as SEG
+from PIL import Image
 
 from mmc2fmae.datasets import DatasetError
 from mmc2fmae.datasets.scenes import SceneSpec, write_scenes
@@ -233,6 +234,9 @@ def test_pictures_need_photographs_and_a_dense_config(tmp_path):
     with pytest.raises(FileNotFoundError, match='no photograph'):
         draw_predictions(config, 'none.pth', tmp_path, tmp_path)
     (tmp_path / 'a.jpg').touch()
+    with pytest.raises(DatasetError, match=r'a\.jpg is no readable image \(empty file\)'):
+        draw_predictions(config, 'none.pth', tmp_path, tmp_path)
+    Image.new('RGB', (32, 32)).save(tmp_path / 'a.jpg')
     with pytest.raises(FileNotFoundError, match=r'none\.pth'):
         draw_predictions(config, 'none.pth', tmp_path, tmp_path)
     with pytest.raises(ValueError, match="'mmpretrain': expected 'mmdet' or 'mmseg'"):

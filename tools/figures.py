@@ -101,6 +101,8 @@ def find_samples(
         spec = dict(type='MultiGranularDataset')
         if autoencoder:
             spec = autoencoder.cfg.train_dataloader.dataset.to_dict()
+            if not (args.data_root or args.config):
+                print(f'samples of {spec.get("data_root")}, which the checkpoint names')
         spec |= dict(data_root=args.data_root) if args.data_root else {}
         spec |= dict(data_prefix=dict(args.data_prefix), ann_file='') if args.data_prefix else {}
         samples = inputs.samples_of_dataset(spec, args.samples)

@@ -29,8 +29,11 @@ def main() -> None:
         study = open_study(args.source, args.config, args.data_root)
         examples = []
         root = Path(study.autoencoder.cfg.train_dataloader.dataset.get('data_root') or '')
-        if args.images or args.data_root or root.is_dir():
+        named = args.images or args.data_root or args.config
+        if named or (root.is_dir() and args.host in LOCAL):
             examples = find_examples(study, args.images)
+        elif root.is_dir():  # what a checkpoint names is shown to its user alone
+            print(f'no examples: to show {root} to others, name it (--data-root {root})')
         else:
             print(f"no examples: the run's data {root} is not here (--data-root, --images)")
         app = build_app(study, examples, args.host)

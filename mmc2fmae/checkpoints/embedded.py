@@ -163,9 +163,10 @@ def check(spec: Any, types: Types, place: str) -> dict:
         raise ValueError(f'{place} is {_short(spec)}, expected a dict')
     found = spec.get('type', next(iter(types)) if len(types) == 1 else None)
     if not isinstance(found, str) or found not in types:
-        raise ValueError(
-            f'{place}.type is {_short(found)}, expected {" or ".join(map(repr, types))}'
-        )
+        names = ' or '.join(map(repr, types))
+        if len(types) > 2:
+            names = f'one of {len(types)} of this project'
+        raise ValueError(f'{place}.type is {_short(found)}, expected {names}')
     arguments = types[found]
     kept: dict[str, Any] = dict(type=found)
     for name, value in spec.items():

@@ -18,6 +18,8 @@ from mmc2fmae.datasets.class_folders import (
     labels_of_folders,
     list_photographs,
 )
+from mmc2fmae.datasets.sample_io import SampleError
+from mmc2fmae.images import UNREADABLE
 
 
 def fixed_share(names: Sequence[str], labels: Sequence[int], share: float) -> list[int]:
@@ -179,6 +181,18 @@ class ImageFolders(BaseDataset):
         if len(kept) < len(names):
             print_log(f'{self.folder}: {len(kept):,} of {len(names):,} labels are used', 'current')
         return [dict(img_path=str(self.folder / names[i]), gt_label=labels[i]) for i in kept]
+
+    def prepare_data(self, idx: int) -> dict:
+        """Run a sample through the pipeline.
+
+        Raises:
+            SampleError: Its photograph cannot be read; the message names it.
+        """
+        try:
+            return super().prepare_data(idx)
+        except UNREADABLE as error:
+            path = self.get_data_info(idx)['img_path']
+            raise SampleError(f'{path}: cannot be read ({error})') from error
 
     def _labels_of_file(self, names: list[str]) -> list[int]:
         if not self.label_file.is_file():

@@ -246,7 +246,10 @@ class PublishedModel:
         try:
             self.processor = processor_class.from_pretrained(folder)
             self.tokenizer = (
-                transformers.AutoTokenizer.from_pretrained(folder) if tokenizer else None
+                # Said, since the default asks whether to run code that comes with the files.
+                transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+                if tokenizer
+                else None
             )
             self.model, loading = model_class.from_pretrained(
                 folder, dtype=torch.float32, output_loading_info=True

@@ -5,6 +5,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmc2fmae.checkpoints import read_state_dict
+from mmc2fmae.datasets.checks import stored_size
 from mmc2fmae.datasets.class_folders import IMAGE_SUFFIXES
 from mmc2fmae.engine.checkpoints import coverage, require_full
 
@@ -33,6 +34,7 @@ def draw_predictions(
     Raises:
         FileNotFoundError: There are no photographs, or no checkpoint.
         ValueError: The config is of another framework.
+        DatasetError: A photograph is no readable image.
         CheckpointMismatch: The checkpoint does not fill the model.
     """
     cfg = Config.fromfile(config)
@@ -45,6 +47,8 @@ def draw_predictions(
     if not photos:
         raise FileNotFoundError(f'{images} is or has no photograph ending in {IMAGE_SUFFIXES}')
     photos = photos[:most]
+    for path in photos:  # OpenCV, which reads them next, does not say what is wrong with one
+        stored_size(path)
     if scope == 'mmdet':
         from mmdet.apis import DetInferencer as Inferencer
 
