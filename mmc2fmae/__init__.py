@@ -10,7 +10,7 @@ __version__ = '0.1.0'
 
 def register() -> None:
     """Import the modules that put their parts into OpenMMLab's registries."""
-    from mmc2fmae import datasets, engine, masking, models  # noqa: F401
+    from mmc2fmae import checkpoints, datasets, engine, models, preflight  # noqa: F401
 
 
 if not compat.CHECK_ONLY:  # the check calls register() itself, to report what fails in it

@@ -10,6 +10,8 @@ from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
+from mmc2fmae.errors import DatasetError
+
 FORMATS = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP', 'GIF', 'AVIF', 'JPEG2000', 'PPM')
 """Names of Pillow's formats that are read; MPO, what phones save, is JPEG to Pillow."""
 
@@ -67,3 +69,26 @@ def _describe(source: str | os.PathLike | BinaryIO) -> str:
     found = next((name for magic, name in _OTHERS.items() if start.lstrip().startswith(magic)), '')
     what = f'{found} inside, no image' if found else 'no image'
     return f'{what} of a format that is read ({", ".join(FORMATS)})'
+
+
+def upright_size(path: str | os.PathLike) -> tuple[int, int]:
+    """Return a photograph's width and height as it is read for training: turned as EXIF says.
+
+    Raises:
+        DatasetError: The file is no readable image.
+    """
+    width, height, turned = stored_size(path)
+    return (height, width) if turned else (width, height)
+
+
+def stored_size(path: str | os.PathLike) -> tuple[int, int, bool]:
+    """Return a photograph's stored width and height, and whether EXIF turns it by a quarter.
+
+    Raises:
+        DatasetError: The file is no readable image.
+    """
+    try:
+        with open_image(path) as image:
+            return *image.size, image.getexif().get(0x0112, 1) >= 5
+    except UNREADABLE as error:
+        raise DatasetError(f'{path} is no readable image ({error})') from error

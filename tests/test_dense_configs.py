@@ -11,9 +11,9 @@ from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS as SEG
 from PIL import Image
 
-from mmc2fmae.datasets import DatasetError
-from mmc2fmae.datasets.scenes import SceneSpec, write_scenes
 from mmc2fmae.engine import launch
+from mmc2fmae.errors import DatasetError
+from mmc2fmae.scenes import SceneSpec, write_scenes
 from mmc2fmae.visualization.predictions import draw_predictions
 
 CONFIGS = Path(__file__).parents[1] / 'configs'

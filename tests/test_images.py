@@ -12,14 +12,13 @@ from mmcv.transforms import LoadImageFromFile
 from mmseg.datasets.transforms import LoadAnnotations
 from PIL import EpsImagePlugin, Image
 
-from mmc2fmae.datasets import SampleError
-from mmc2fmae.datasets.checks import DatasetError, stored_size
-from mmc2fmae.datasets.label_checks import read_header
 from mmc2fmae.datasets.sample_io import read_label_map, read_rgb
-from mmc2fmae.demo.uploads import Upload, read_uploads
+from mmc2fmae.errors import DatasetError, SampleError
 from mmc2fmae.evaluation.features import find_images
-from mmc2fmae.images import FORMATS, open_image
+from mmc2fmae.images import FORMATS, open_image, stored_size
 from mmc2fmae.labeling.photographs import read_photograph
+from mmc2fmae.preparation.photograph_checks import read_header
+from mmc2fmae.web.uploads import Upload, read_uploads
 
 ROOT = Path(__file__).parents[1]
 EPS = b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n%%EndComments\nshowpage\n%%EOF\n'

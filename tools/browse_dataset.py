@@ -3,14 +3,9 @@
 import argparse
 
 import mmc2fmae  # noqa: F401  (first: it closes the gaps of the stack)
-from mmc2fmae.datasets import DatasetError
-from mmc2fmae.datasets.dataset_folders import (
-    add_layout_arguments,
-    find_classes,
-    find_layout,
-    read_lines,
-)
-from mmc2fmae.datasets.sample_ranking import MEASURES, look_up, read_records, sample, worst
+from mmc2fmae.errors import DatasetError
+from mmc2fmae.preparation.folders import add_layout_arguments, find_classes, find_layout, read_lines
+from mmc2fmae.preparation.ranking import MEASURES, look_up, read_records, sample, worst
 from mmc2fmae.visualization.contact_sheets import draw_sheets, page_paths
 
 

@@ -5,11 +5,11 @@ import sys
 from pathlib import Path
 
 import mmc2fmae  # noqa: F401  (first: it closes the gaps of the stack)
-from mmc2fmae.datasets.dataset_folders import add_layout_arguments, find_classes, find_layout
-from mmc2fmae.datasets.dataset_report import describe, summarise, write_report
-from mmc2fmae.datasets.dataset_scan import scan_dataset
-from mmc2fmae.datasets.label_checks import Rules
-from mmc2fmae.datasets.label_ids import check_num_classes
+from mmc2fmae.label_ids import check_num_classes
+from mmc2fmae.preparation.folders import add_layout_arguments, find_classes, find_layout
+from mmc2fmae.preparation.photograph_checks import Rules
+from mmc2fmae.preparation.report import describe, summarise, write_report
+from mmc2fmae.preparation.scan import scan_dataset
 
 
 def main() -> None:

@@ -3,8 +3,8 @@
 import argparse
 
 import mmc2fmae  # noqa: F401  (first: it closes the gaps of the stack)
-from mmc2fmae.datasets.conversion import Conversion, convert, training_command
-from mmc2fmae.datasets.converters import (
+from mmc2fmae.preparation.conversion import Conversion, convert, training_command
+from mmc2fmae.preparation.converters import (
     ADE_SPLITS,
     from_ade20k,
     from_coco_panoptic,

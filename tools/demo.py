@@ -4,9 +4,9 @@ import argparse
 import time
 from pathlib import Path
 
-from mmc2fmae.engine import latest_checkpoint
+from mmc2fmae.checkpoints.finding import latest_checkpoint
+from mmc2fmae.engine.run_log import read_scalars
 from mmc2fmae.engine.tool_runs import run_tool
-from mmc2fmae.visualization.run import read_scalars
 
 ROOT = Path(__file__).parents[1]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import mmc2fmae  # noqa: F401  (first: it closes the gaps of the stack)
 from mmc2fmae.checkpoints import options
-from mmc2fmae.engine.atomic_io import write_atomically
 from mmc2fmae.evaluation import features
 from mmc2fmae.evaluation.knn import evaluate_knn
+from mmc2fmae.files import write_atomically
 
 
 def main() -> None:

@@ -6,11 +6,12 @@ import sys
 
 import mmc2fmae  # noqa: F401  (first: it closes the gaps of the stack)
 from mmc2fmae.checkpoints import options
-from mmc2fmae.datasets.dataset_folders import find_classes
-from mmc2fmae.engine.digests import file_sha256
+from mmc2fmae.checkpoints.finding import find_checkpoint
+from mmc2fmae.files import file_sha256
+from mmc2fmae.preparation.folders import find_classes
 from mmc2fmae.visualization import figures
 from mmc2fmae.visualization.figures import inputs
-from mmc2fmae.visualization.figures.autoencoder import Autoencoder, find_checkpoint
+from mmc2fmae.visualization.figures.autoencoder import Autoencoder
 from mmc2fmae.visualization.figures.colours import class_names
 from mmc2fmae.visualization.figures.page import WIDTH
 

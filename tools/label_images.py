@@ -15,12 +15,8 @@ import torch
 
 import mmc2fmae  # (first: it closes the gaps of the stack)
 from mmc2fmae import env
-from mmc2fmae.datasets.checks import first_names
-from mmc2fmae.datasets.class_folders import list_photographs
-from mmc2fmae.datasets.conversion import check_room
-from mmc2fmae.datasets.label_layout import claim_labels, link_photographs, read_manifest
-from mmc2fmae.datasets.parallel import available_cores
-from mmc2fmae.engine.atomic_io import write_atomically
+from mmc2fmae.errors import first_names
+from mmc2fmae.files import list_photographs, write_atomically
 from mmc2fmae.labeling import models, survey
 from mmc2fmae.labeling.detection import GroundingDinoDetector
 from mmc2fmae.labeling.instances import ThresholdSchedule
@@ -30,6 +26,9 @@ from mmc2fmae.labeling.pipeline import Source, run_job
 from mmc2fmae.labeling.prompts import read_prompts
 from mmc2fmae.labeling.segmentation import SamHqSegmenter
 from mmc2fmae.labeling.semantics import semantic_labeller
+from mmc2fmae.parallel import available_cores
+from mmc2fmae.preparation.conversion import check_room
+from mmc2fmae.preparation.layout import claim_labels, link_photographs, read_manifest
 
 KIND = dict(kind='pseudo-labels')  # in labels.json
 AMP = {'bf16': torch.bfloat16, 'fp16': torch.float16, 'off': None}

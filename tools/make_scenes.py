@@ -3,7 +3,7 @@
 import argparse
 from dataclasses import fields
 
-from mmc2fmae.datasets.scenes import SceneSpec, write_scenes
+from mmc2fmae.scenes import SceneSpec, write_scenes
 
 
 def main() -> None:

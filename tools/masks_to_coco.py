@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 
 import mmc2fmae  # noqa: F401  (first: it closes the gaps of the stack)
-from mmc2fmae.datasets import DatasetError
-from mmc2fmae.datasets.coco_json import coco_from_masks, split_names, subset
-from mmc2fmae.engine.atomic_io import write_atomically
+from mmc2fmae.errors import DatasetError
+from mmc2fmae.files import write_atomically
+from mmc2fmae.preparation.coco_json import coco_from_masks, split_names, subset
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import argparse
 
 import mmc2fmae  # noqa: F401  (first: it closes the gaps of the stack)
-from mmc2fmae.datasets.label_packs import pack, unpack, verify
+from mmc2fmae.preparation.packs import pack, unpack, verify
 
 
 def main() -> None:

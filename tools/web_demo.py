@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 import mmc2fmae  # noqa: F401  (first: it closes the gaps of the stack)
-from mmc2fmae.demo.study import find_examples, open_study
+from mmc2fmae.web.study import find_examples, open_study
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument('--port', type=int, default=7860, help='port; 0 takes a free one (7860)')
     args = parser.parse_args()
     try:
-        from mmc2fmae.demo.app import LOCAL, build_app, open_socket, serve
+        from mmc2fmae.web.app import LOCAL, build_app, open_socket, serve
     except ModuleNotFoundError as error:
         parser.exit(2, f"{error.name} is not installed: pip install -e '.[web]'\n")
     try:

@@ -9,17 +9,19 @@ from mmc2fmae.checkpoints.architecture import (
 )
 from mmc2fmae.checkpoints.backbone import Backbone, build_backbone, read_backbone, weights_for
 from mmc2fmae.checkpoints.export import export_backbone, timm_call
-from mmc2fmae.checkpoints.files import CheckpointMismatch, read_meta, read_state_dict
+from mmc2fmae.checkpoints.files import read_meta, read_state_dict
+from mmc2fmae.checkpoints.loading import StrictPretrained, load_backbone
 
 __all__ = [
     'Architecture',
     'Backbone',
-    'CheckpointMismatch',
     'Preprocessing',
+    'StrictPretrained',
     'build_backbone',
     'describe_module',
     'describe_preprocessor',
     'export_backbone',
+    'load_backbone',
     'read_backbone',
     'read_meta',
     'read_state_dict',

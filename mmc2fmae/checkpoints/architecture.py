@@ -15,7 +15,7 @@ from torchvision.transforms import (
     ToTensor,
 )
 
-from mmc2fmae.checkpoints.files import CheckpointMismatch
+from mmc2fmae.errors import CheckpointMismatch
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

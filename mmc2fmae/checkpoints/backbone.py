@@ -11,8 +11,9 @@ from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 
 from mmc2fmae.checkpoints.architecture import Architecture, Preprocessing, describe_weights
-from mmc2fmae.checkpoints.files import CheckpointMismatch, read_file
+from mmc2fmae.checkpoints.files import read_file
 from mmc2fmae.checkpoints.naming import explain, find_encoder, to_our_names
+from mmc2fmae.errors import CheckpointMismatch
 
 
 @dataclass

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mmc2fmae.checkpoints.files import read_meta, read_state_dict
-from mmc2fmae.checkpoints.unpickling import CheckpointMismatch
+from mmc2fmae.errors import CheckpointMismatch
 
 Types = Mapping[str, Mapping[str, Any]]
 """Type to its arguments; an argument is None (a plain value) or the types that may stand there."""

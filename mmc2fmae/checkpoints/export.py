@@ -10,9 +10,10 @@ from torch import Tensor
 
 from mmc2fmae.checkpoints.architecture import Architecture, Preprocessing, statement
 from mmc2fmae.checkpoints.backbone import Backbone, read_backbone
-from mmc2fmae.checkpoints.files import METADATA_KEY, CheckpointMismatch
+from mmc2fmae.checkpoints.files import METADATA_KEY
 from mmc2fmae.checkpoints.naming import HUGGINGFACE, TIMM, from_our_names
-from mmc2fmae.engine.atomic_io import write_atomically
+from mmc2fmae.errors import CheckpointMismatch
+from mmc2fmae.files import write_atomically
 
 TARGETS = ('mmc2fmae', 'timm', 'huggingface')
 _TIMM_SIZES = {

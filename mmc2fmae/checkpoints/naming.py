@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mmc2fmae.checkpoints.files import CheckpointMismatch
+from mmc2fmae.errors import CheckpointMismatch
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from mmc2fmae.errors import CheckpointMismatch
+
 _DATA = re.compile(
     r'torch\.\w+|torch\.(_utils|_tensor|storage|serialization|nn\.parameter)\..*|collections\..*|'
     r'numpy\..*|mmengine\.logging\.history_buffer\..*|argparse\.Namespace|'
@@ -19,10 +21,6 @@ _PYTHON_2 = {'__builtin__': 'builtins', 'commands': 'subprocess'}
 """Names that protocols 0 to 2 use for modules of today."""
 _STRINGS = ('SHORT_BINUNICODE', 'BINUNICODE', 'BINUNICODE8', 'UNICODE')
 _MOST = 4  # objects that a message names
-
-
-class CheckpointMismatch(ValueError):
-    """A checkpoint does not fill the model, or is none; the message lists the keys."""
 
 
 def load_torch(path: str | Path, map_location: Any = 'cpu', mmap: bool = False) -> Any:

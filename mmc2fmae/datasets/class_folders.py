@@ -7,14 +7,10 @@ from pathlib import Path
 
 from timm.data import ImageNetInfo
 
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
+from mmc2fmae.errors import LabelsError
 
 
-class LabelsError(ValueError):
-    """A labelled set is not what it was said to be; the message names what differs."""
-
-
-def class_names(classes: Sequence[str] | str | None) -> tuple[str, ...]:
+def folder_names(classes: Sequence[str] | str | None) -> tuple[str, ...]:
     """Return the names of the class folders in the order of the class indices.
 
     Args:
@@ -23,20 +19,6 @@ def class_names(classes: Sequence[str] | str | None) -> tuple[str, ...]:
     if classes == 'imagenet':
         return tuple(ImageNetInfo('imagenet-1k').label_names())
     return tuple(classes or ())
-
-
-def list_files(root: str | Path) -> list[str]:
-    """Return the relative paths of all files under ``root``, sorted, following links."""
-    names = []
-    for folder, _, files in os.walk(root, followlinks=True):
-        prefix = os.path.relpath(folder, root)
-        names += files if prefix == '.' else [os.path.join(prefix, name) for name in files]
-    return sorted(names)
-
-
-def list_photographs(root: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[str]:
-    """Return the relative paths of all photographs under ``root``, sorted, following links."""
-    return [name for name in list_files(root) if name.lower().endswith(tuple(suffixes))]
 
 
 def labels_of_folders(root: str | Path, names: Sequence[str], classes: Sequence[str]) -> list[int]:

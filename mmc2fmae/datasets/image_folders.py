@@ -11,14 +11,9 @@ from mmengine.logging import print_log
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
-from mmc2fmae.datasets.class_folders import (
-    IMAGE_SUFFIXES,
-    LabelsError,
-    class_names,
-    labels_of_folders,
-    list_photographs,
-)
-from mmc2fmae.datasets.sample_io import SampleError
+from mmc2fmae.datasets.class_folders import folder_names, labels_of_folders
+from mmc2fmae.errors import LabelsError, SampleError
+from mmc2fmae.files import IMAGE_SUFFIXES, list_photographs
 from mmc2fmae.images import UNREADABLE
 
 
@@ -149,7 +144,7 @@ class ImageFolders(BaseDataset):
             classes = sorted(p.name for p in self.folder.iterdir() if p.is_dir())
         super().__init__(
             ann_file='',
-            metainfo=dict(classes=class_names(classes)),
+            metainfo=dict(classes=folder_names(classes)),
             data_root='',
             pipeline=pipeline,
             **kwargs,

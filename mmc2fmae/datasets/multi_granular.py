@@ -6,15 +6,10 @@ from collections.abc import Sequence
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
-from mmc2fmae.datasets.class_folders import (
-    IMAGE_SUFFIXES,
-    class_names,
-    labels_of_folders,
-    list_files,
-    list_photographs,
-)
+from mmc2fmae.datasets.class_folders import folder_names, labels_of_folders
 from mmc2fmae.datasets.progress import DataProgress
-from mmc2fmae.datasets.sample_io import SampleError
+from mmc2fmae.errors import SampleError
+from mmc2fmae.files import IMAGE_SUFFIXES, list_files, list_photographs
 
 
 @DATASETS.register_module()
@@ -71,7 +66,7 @@ class MultiGranularDataset(BaseDataset):
             data_root=os.path.expanduser(data_root),
             data_prefix=dict(data_prefix),
             pipeline=pipeline,
-            metainfo=dict(classes=tuple(class_names(classes))),
+            metainfo=dict(classes=tuple(folder_names(classes))),
             **kwargs,
         )
 

@@ -3,13 +3,10 @@
 import numpy as np
 from PIL import Image
 
+from mmc2fmae.errors import SampleError
 from mmc2fmae.images import UNREADABLE, open_image
 
 LABEL_MODES = ('1', 'L', 'P', 'I', 'I;16', 'I;16B')
-
-
-class SampleError(ValueError):
-    """A sample that cannot be used: the message names the file, what was found and the fix."""
 
 
 def read_rgb(path: str) -> Image.Image:

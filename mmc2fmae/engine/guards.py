@@ -5,6 +5,9 @@ from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from mmc2fmae.checkpoints.loading import coverage, require_full
 
 
 def sample_names(data_batch: dict) -> list[str]:
@@ -117,3 +120,39 @@ class SameScheduleHook(Hook):
             param_scheduler=str([dict(part) for part in cfg.get('param_scheduler') or []]),
             seed=str(runner.seed),
         )
+
+
+@HOOKS.register_module()
+class CheckpointCoverageHook(Hook):
+    """Before weights enter a runner's model: say how much they fill and refuse a gap."""
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Compare the checkpoint that was read with the model.
+
+        Raises:
+            CheckpointMismatch: The checkpoint does not fill the model.
+        """
+        model = getattr(runner.model, 'module', runner.model)
+        weights = checkpoint.get('state_dict', checkpoint)
+        weights = {key.removeprefix('module.'): value for key, value in weights.items()}
+        source = str(runner._load_from or 'checkpoint')
+        if hasattr(model, 'backbone'):
+            prefix = 'backbone.'
+            own = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+            require_full(coverage(own, model.backbone), 'backbone', source)
+        require_full(coverage(weights, model), 'model', source, _other_classes(weights, model))
+
+
+def _other_classes(weights: dict[str, Tensor], model: nn.Module) -> list[str]:
+    """Say in words which heads of a model were trained for another number of classes."""
+    own = model.state_dict()
+    return [
+        f'{key} was trained for {len(weights[key])} outputs, the model has {len(own[key])}: set '
+        "the head's num_classes to that of the checkpoint, or take the encoder alone (--checkpoint)"
+        for key in own
+        if 'head' in key
+        and key.endswith('weight')
+        and key in weights
+        and own[key].shape[1:] == weights[key].shape[1:]
+        and len(own[key]) != len(weights[key])
+    ]

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.dataset import default_collate
 from mmengine.dist import all_gather_object, get_world_size
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -18,8 +17,8 @@ from torch.utils.data import Dataset
 
 from mmc2fmae.checkpoints import describe_module, describe_preprocessor, statement
 from mmc2fmae.datasets.transforms import KeyedRandomness, ProgressiveMasking
-from mmc2fmae.engine.atomic_io import write_atomically
 from mmc2fmae.env import collect
+from mmc2fmae.files import write_atomically
 
 
 @HOOKS.register_module()
@@ -138,32 +137,6 @@ class SkippedSamplesHook(Hook):
                 f'share of {self.max_share:g}: repair them (the log names each) or raise max_share '
                 'of SkippedSamplesHook'
             )
-
-
-@HOOKS.register_module()
-class PreflightHook(Hook):
-    """Before training: try samples and one forward pass, so that a wrong setting shows at once.
-
-    Args:
-        num_samples: Samples to read, evenly spaced over the dataset.
-    """
-
-    def __init__(self, num_samples: int = 32) -> None:
-        self.num_samples = num_samples
-
-    def before_train(self, runner: Runner) -> None:
-        """Run samples through the pipeline and two of them through the model.
-
-        Raises:
-            ValueError: A sample or a setting is wrong; the message names it.
-        """
-        dataset = runner.train_dataloader.dataset
-        samples = dataset.preflight(self.num_samples)
-        model = getattr(runner.model, 'module', runner.model)
-        model.eval()  # nothing random; the loop switches to training
-        batch = default_collate(samples[:2])
-        with torch.no_grad(), runner.optim_wrapper.optim_context(runner.model):
-            model(**model.data_preprocessor(batch), mode='loss')
 
 
 @HOOKS.register_module()

@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from mmc2fmae.engine.atomic_io import latest_checkpoint
+from mmc2fmae.checkpoints.finding import latest_checkpoint
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:

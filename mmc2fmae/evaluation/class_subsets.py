@@ -7,7 +7,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from mmc2fmae.datasets import class_folders
+from mmc2fmae.datasets.class_folders import folder_names, labels_of_folders
+from mmc2fmae.files import list_photographs
 
 SUBSETS = {'imagenet-a': 'imagenet_a_synsets.txt', 'imagenet-r': 'imagenet_r_synsets.txt'}
 """The two 200-class sets, and the files of timm that list their classes."""
@@ -30,7 +31,7 @@ class Listing(NamedTuple):
         return sha256(''.join(lines).encode()).hexdigest()[:16]
 
 
-def class_names(classes: str | Sequence[str]) -> list[str]:
+def resolve_classes(classes: str | Sequence[str]) -> list[str]:
     """Resolve the classes of a config to folder names.
 
     Args:
@@ -45,7 +46,7 @@ def class_names(classes: str | Sequence[str]) -> list[str]:
             known = ['imagenet', *SUBSETS]
             raise ValueError(f'classes {classes!r}: expected one of {known} or a list of names')
         return pkgutil.get_data('timm.data', f'_info/{SUBSETS[classes]}').decode().split()
-    names = list(class_folders.class_names(classes))
+    names = list(folder_names(classes))
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f'classes: {twice} are in the list more than once')
@@ -72,10 +73,10 @@ def list_images(
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f'{folder} is no folder: unpack the data set there')
-    names = class_folders.list_photographs(folder)
+    names = list_photographs(folder)
     if not names:
         raise FileNotFoundError(f'{folder} holds no images: unpack the data set there')
     present = list(classes if subset is None else subset)
     index = [classes.index(name) for name in present]
-    labels = class_folders.labels_of_folders(folder, names, present)
+    labels = labels_of_folders(folder, names, present)
     return Listing(names, [index[label] for label in labels])

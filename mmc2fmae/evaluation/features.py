@@ -15,8 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from mmc2fmae.checkpoints import Preprocessing, build_backbone
-from mmc2fmae.datasets.class_folders import IMAGE_SUFFIXES, list_photographs
-from mmc2fmae.engine.atomic_io import write_atomically
+from mmc2fmae.files import IMAGE_SUFFIXES, list_photographs, write_atomically
 from mmc2fmae.images import open_image
 
 TOKENS = ('cls', 'mean', 'patches')

@@ -8,7 +8,7 @@ from pathlib import Path
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
-from mmc2fmae.engine.atomic_io import write_atomically
+from mmc2fmae.files import write_atomically
 
 
 @METRICS.register_module()

@@ -5,7 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from mmc2fmae.engine.atomic_io import write_atomically
+from mmc2fmae.files import write_atomically
 
 
 class Counts(NamedTuple):

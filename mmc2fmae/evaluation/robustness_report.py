@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from math import sqrt
 from pathlib import Path
 
-from mmc2fmae.engine.atomic_io import write_atomically
 from mmc2fmae.evaluation.corruption_error import (
     CORRUPTIONS,
     SEVERITIES,
@@ -19,6 +18,7 @@ from mmc2fmae.evaluation.corruption_error import (
 )
 from mmc2fmae.evaluation.result_store import Counts
 from mmc2fmae.evaluation.robustness_sets import RobustnessSet
+from mmc2fmae.files import write_atomically
 
 Cell = tuple[str, int] | None
 METRICS = {'mCE': 'mCE relative to AlexNet', 'mean_error': 'mean error, not normalised'}

@@ -18,9 +18,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from mmc2fmae.checkpoints import read_meta, read_state_dict
-from mmc2fmae.engine.checkpoints import coverage, require_full
-from mmc2fmae.engine.digests import file_sha256
-from mmc2fmae.evaluation.class_subsets import Listing, class_names
+from mmc2fmae.checkpoints.loading import coverage, require_full
+from mmc2fmae.evaluation.class_subsets import Listing, resolve_classes
 from mmc2fmae.evaluation.result_store import Counts, ResultStore
 from mmc2fmae.evaluation.robustness_sets import (
     RobustnessSet,
@@ -30,6 +29,7 @@ from mmc2fmae.evaluation.robustness_sets import (
     read_sets,
     units_of,
 )
+from mmc2fmae.files import file_sha256
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def check_classes(declared: str | list[str] | None, trained: list[str] | None) -
             'the checkpoint does not say its classes: set robustness.classes to their folder '
             "names in the order of the model's outputs, or to 'imagenet'"
         )
-    classes = trained if declared is None else class_names(declared)
+    classes = trained if declared is None else resolve_classes(declared)
     if trained and set(trained) == set(classes) and trained != classes:
         first = next(i for i, (a, b) in enumerate(zip(trained, classes, strict=True)) if a != b)
         raise ValueError(

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import NamedTuple
 
-from mmc2fmae.datasets.robustness import ImageFiles, require_library
-from mmc2fmae.evaluation.class_subsets import Listing, class_names, list_images
+from mmc2fmae.evaluation.class_subsets import Listing, list_images, resolve_classes
 from mmc2fmae.evaluation.corruption_error import CORRUPTIONS, SEVERITIES
+from mmc2fmae.evaluation.robustness_data import ImageFiles, require_library
 
 KINDS = ('folder', 'corruptions', 'on_the_fly')
 
@@ -110,7 +110,7 @@ def read_sets(
     """Read the field ``robustness`` of a config.
 
     Args:
-        config: ``classes`` (see :func:`class_names`) and ``sets``: name to the fields of
+        config: ``classes`` (see :func:`resolve_classes`) and ``sets``: name to the fields of
             :class:`RobustnessSet`.
         default_pipeline: For sets that declare none: that of the model's test data.
         data_root: What the folders are relative to.
@@ -122,7 +122,7 @@ def read_sets(
     unknown = sorted(set(only) - set(config['sets']))
     if unknown:
         raise ValueError(f'--only {" ".join(unknown)}: the config has {list(config["sets"])}')
-    everything = class_names(config['classes'])
+    everything = resolve_classes(config['classes'])
     return [
         _read_set(name, dict(spec), everything, default_pipeline, Path(data_root))
         for name, spec in config['sets'].items()
@@ -150,7 +150,7 @@ def _read_set(
             f'test_dataloader.dataset.pipeline of the model; found {pipeline}'
         )
     subset = spec.pop('subset', None)
-    subset = None if subset is None else class_names(subset)
+    subset = None if subset is None else resolve_classes(subset)
     strange = sorted(set(subset or ()) - set(classes))
     if strange:
         raise ValueError(f'{where}: {strange[:8]} of the subset are no classes of the model')

@@ -10,9 +10,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from mmc2fmae.datasets.checks import DatasetError
-from mmc2fmae.datasets.label_layout import manifest_path
-from mmc2fmae.engine.atomic_io import atomic_file, write_atomically
+from mmc2fmae.errors import DatasetError
+from mmc2fmae.files import atomic_file, write_atomically
+from mmc2fmae.preparation.layout import manifest_path
 
 
 class Job:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import cv2
 import numpy as np
 
-from mmc2fmae.datasets.label_ids import IGNORE
+from mmc2fmae.label_ids import IGNORE
 from mmc2fmae.labeling.detection import Detections
 from mmc2fmae.labeling.instances import (
     ThresholdSchedule,

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from mmc2fmae.checkpoints.files import FOLDER_WEIGHTS
-from mmc2fmae.engine.digests import file_sha256
+from mmc2fmae.files import file_sha256
 
 DETECTOR = 'IDEA-Research/grounding-dino-base'
 SEGMENTER = 'syscv-community/sam-hq-vit-huge'

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from mmc2fmae.datasets.sample_io import SampleError
+from mmc2fmae.errors import SampleError
 from mmc2fmae.images import UNREADABLE, open_image
 
 MAX_SIDE = 1333

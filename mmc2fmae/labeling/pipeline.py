@@ -9,13 +9,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from mmc2fmae.datasets.checks import DatasetError
-from mmc2fmae.datasets.label_layout import map_path, write_map
-from mmc2fmae.datasets.sample_io import SampleError
+from mmc2fmae.errors import DatasetError, SampleError
 from mmc2fmae.labeling.jobs import Job
 from mmc2fmae.labeling.labeller import Labeller, Labels
 from mmc2fmae.labeling.models import UnusableOutput
 from mmc2fmae.labeling.photographs import Photograph, read_photograph
+from mmc2fmae.preparation.layout import map_path, write_map
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from timm.data import ImageNetInfo
 
-from mmc2fmae.datasets.checks import DatasetError, first_names
+from mmc2fmae.errors import DatasetError, first_names
 
 WNID = re.compile(r'n\d{8}(?!\d)')
 

@@ -16,8 +16,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import pil_to_tensor, resize
 
 from mmc2fmae.checkpoints.files import read_state_dict
-from mmc2fmae.datasets.label_ids import IGNORE, check_num_classes
-from mmc2fmae.datasets.label_layout import coco_panoptic_classes
+from mmc2fmae.label_ids import IGNORE, check_num_classes
 from mmc2fmae.labeling.models import (
     SEEM,
     SEMANTIC,
@@ -28,6 +27,7 @@ from mmc2fmae.labeling.models import (
     batches,
     seem_files,
 )
+from mmc2fmae.preparation.layout import coco_panoptic_classes
 
 LONG_SIDE = 640
 """Classes are decided at most at this size: 133 scores a pixel would fill the memory."""

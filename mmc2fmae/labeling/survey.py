@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from mmc2fmae.datasets.checks import DatasetError, evenly
-from mmc2fmae.datasets.label_layout import GRANULARITIES, read_manifest
-from mmc2fmae.datasets.sample_io import SampleError
+from mmc2fmae.errors import DatasetError, SampleError
+from mmc2fmae.files import evenly
 from mmc2fmae.labeling.detection import Detections
 from mmc2fmae.labeling.instances import ThresholdSchedule, adaptive_threshold
 from mmc2fmae.labeling.jobs import Job
 from mmc2fmae.labeling.labeller import Detector, Labeller
 from mmc2fmae.labeling.photographs import Photograph, read_photograph
 from mmc2fmae.labeling.pipeline import Source, run_job
+from mmc2fmae.preparation.layout import GRANULARITIES, read_manifest
 
 
 class Estimate(NamedTuple):

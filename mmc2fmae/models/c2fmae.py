@@ -9,7 +9,7 @@ from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
-from mmc2fmae.datasets.label_ids import IGNORE
+from mmc2fmae.label_ids import IGNORE
 from mmc2fmae.models.tokens import TokenLayout
 
 

@@ -8,7 +8,7 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmc2fmae.datasets.label_ids import IGNORE
+from mmc2fmae.label_ids import IGNORE
 from mmc2fmae.models.tokens import TokenLayout, gather_patches, scatter_patches
 
 NORM_PIX_EPS = 1e-6

@@ -5,7 +5,7 @@ from mmengine.model import BaseModule, ModuleDict
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
-from mmc2fmae.datasets.label_ids import check_num_classes
+from mmc2fmae.label_ids import check_num_classes
 from mmc2fmae.models.plain_vit import PlainViT
 from mmc2fmae.models.tokens import TokenLayout, gather_patches
 

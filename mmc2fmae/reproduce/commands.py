@@ -10,9 +10,9 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmc2fmae.datasets.parallel import available_cores
-from mmc2fmae.engine.atomic_io import latest_checkpoint
+from mmc2fmae.checkpoints.finding import latest_checkpoint
 from mmc2fmae.engine.tool_runs import TOOLS
+from mmc2fmae.parallel import available_cores
 from mmc2fmae.reproduce.plan import PlanError, Stage
 from mmc2fmae.reproduce.results import is_trained, stage_folder, whole_checkpoint
 

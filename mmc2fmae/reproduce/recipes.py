@@ -6,7 +6,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmc2fmae.engine.atomic_io import write_atomically
+from mmc2fmae.files import write_atomically
 from mmc2fmae.reproduce import configs
 from mmc2fmae.reproduce.plan import make_plan
 from mmc2fmae.reproduce.tables import ROOT, Suite, load_suite, load_tables, pick_rows

@@ -10,13 +10,13 @@ import matplotlib
 matplotlib.use('Agg')
 from matplotlib import pyplot as plt
 
-from mmc2fmae.engine.atomic_io import write_atomically
+from mmc2fmae.engine.run_log import read_records
+from mmc2fmae.files import write_atomically
 from mmc2fmae.reproduce import report as texts
 from mmc2fmae.reproduce import results
 from mmc2fmae.reproduce.plan import Stage
 from mmc2fmae.reproduce.report import Report
 from mmc2fmae.reproduce.tables import Table
-from mmc2fmae.visualization.run import read_records
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; margin: 2rem auto; max-width: 75rem;

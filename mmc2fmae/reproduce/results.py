@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from mmc2fmae import env
-from mmc2fmae.engine.atomic_io import latest_checkpoint, write_atomically
-from mmc2fmae.engine.digests import file_sha256
+from mmc2fmae.checkpoints.finding import latest_checkpoint
+from mmc2fmae.engine.run_log import read_records
+from mmc2fmae.files import file_sha256, write_atomically
 from mmc2fmae.reproduce.plan import PlanError, Stage
 from mmc2fmae.reproduce.tables import ROOT
-from mmc2fmae.visualization.run import read_records
 
 BROUGHT = 'brought'  # folder of the work dir for checkpoints of other methods
 LAST_LINES = 15

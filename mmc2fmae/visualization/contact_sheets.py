@@ -16,15 +16,15 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from PIL import Image
 
-from mmc2fmae.datasets.checks import DatasetError
-from mmc2fmae.datasets.dataset_folders import Layout
-from mmc2fmae.datasets.label_checks import reason_of
-from mmc2fmae.datasets.label_ids import IGNORE
-from mmc2fmae.datasets.label_layout import coco_panoptic_classes
 from mmc2fmae.datasets.sample_io import read_label_map
 from mmc2fmae.datasets.transforms import crop_labels
-from mmc2fmae.engine.atomic_io import write_atomically
+from mmc2fmae.errors import DatasetError
+from mmc2fmae.files import write_atomically
 from mmc2fmae.images import UNREADABLE, open_image
+from mmc2fmae.label_ids import IGNORE
+from mmc2fmae.preparation.folders import Layout
+from mmc2fmae.preparation.layout import coco_panoptic_classes
+from mmc2fmae.preparation.photograph_checks import reason_of
 from mmc2fmae.visualization.reconstruction import label_palette
 
 SIDE = 400

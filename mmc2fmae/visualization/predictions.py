@@ -5,9 +5,9 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmc2fmae.checkpoints import read_state_dict
-from mmc2fmae.datasets.checks import stored_size
-from mmc2fmae.datasets.class_folders import IMAGE_SUFFIXES
-from mmc2fmae.engine.checkpoints import coverage, require_full
+from mmc2fmae.checkpoints.loading import coverage, require_full
+from mmc2fmae.files import IMAGE_SUFFIXES
+from mmc2fmae.images import stored_size
 
 
 def draw_predictions(

@@ -8,7 +8,7 @@ import torch
 from matplotlib.figure import SubFigure
 from torch import Tensor
 
-from mmc2fmae.datasets.label_ids import IGNORE
+from mmc2fmae.label_ids import IGNORE
 
 MASKED = np.array([170, 170, 170], dtype=np.uint8)
 """Colour of masked patches."""

@@ -1,8 +1,6 @@
 """One picture of a pre-training run: reconstructions, losses and the masking curriculum."""
 
 import copy
-import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib
@@ -15,6 +13,7 @@ from mmengine.config import Config
 from mmengine.dataset import default_collate
 from mmpretrain.registry import DATASETS
 
+from mmc2fmae.engine.run_log import read_scalars
 from mmc2fmae.visualization.figures.autoencoder import load_autoencoder, still_pipeline
 from mmc2fmae.visualization.reconstruction import draw_reconstructions
 
@@ -83,22 +82,6 @@ def build_still_dataset(cfg: Config, data_root: str | None, data_prefix: dict | 
     if data_prefix:
         spec['data_prefix'] = data_prefix
     return DATASETS.build(spec)
-
-
-def read_records(work_dir: Path) -> Iterator[dict]:
-    """Read all that the parts of a run logged, training and validation, in the order of writing."""
-    for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
-        yield from map(json.loads, path.read_text().splitlines())
-
-
-def read_scalars(work_dir: Path) -> list[dict]:
-    """Read the logged scalars of all parts of a run (it may have been resumed), in order.
-
-    Where a part was interrupted after its last checkpoint, the repeated steps are taken from the
-    later part.
-    """
-    steps = {record['step']: record for record in read_records(work_dir) if 'loss' in record}
-    return [steps[step] for step in sorted(steps)]
 
 
 def draw_curves(figure: SubFigure, scalars: list[dict]) -> None:

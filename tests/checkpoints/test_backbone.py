@@ -8,7 +8,8 @@ from timm.models.beit import Beit
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
-from mmc2fmae.checkpoints import CheckpointMismatch, build_backbone, read_backbone
+from mmc2fmae.checkpoints import build_backbone, read_backbone
+from mmc2fmae.errors import CheckpointMismatch
 from tests.checkpoints.conftest import SIZES, MultiMAEReference, randomise, timm_vit
 
 

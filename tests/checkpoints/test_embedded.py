@@ -4,8 +4,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmc2fmae.checkpoints import CheckpointMismatch
 from mmc2fmae.checkpoints.embedded import check, parse_config, read_embedded
+from mmc2fmae.errors import CheckpointMismatch
 
 MODEL = dict(
     type='C2FMAE',

@@ -11,7 +11,6 @@ from safetensors.torch import load_file
 
 from mmc2fmae.checkpoints import (
     Architecture,
-    CheckpointMismatch,
     build_backbone,
     export,
     export_backbone,
@@ -19,6 +18,7 @@ from mmc2fmae.checkpoints import (
     timm_call,
 )
 from mmc2fmae.checkpoints.export import check_destination
+from mmc2fmae.errors import CheckpointMismatch
 from tests.checkpoints.conftest import MultiMAEReference, randomise, timm_vit
 
 

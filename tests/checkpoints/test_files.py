@@ -6,8 +6,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from mmc2fmae.checkpoints import CheckpointMismatch, read_state_dict
+from mmc2fmae.checkpoints import read_state_dict
 from mmc2fmae.checkpoints.files import read_file
+from mmc2fmae.errors import CheckpointMismatch
 
 WEIGHTS = {'norm.weight': torch.ones(3)}
 

@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from mmc2fmae.checkpoints import CheckpointMismatch
 from mmc2fmae.checkpoints.naming import (
     HUGGINGFACE,
     MMPRETRAIN,
@@ -14,6 +13,7 @@ from mmc2fmae.checkpoints.naming import (
     fuse_qkv,
     to_our_names,
 )
+from mmc2fmae.errors import CheckpointMismatch
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,10 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from mmc2fmae.datasets import ImageFolders, LabelsError
-from mmc2fmae.datasets.class_folders import class_names
+from mmc2fmae.datasets import ImageFolders
+from mmc2fmae.datasets.class_folders import folder_names
 from mmc2fmae.datasets.image_folders import fixed_share
+from mmc2fmae.errors import LabelsError
 
 
 def touch(path):
@@ -40,7 +41,7 @@ def test_classes_are_known_by_name_whatever_their_order(folders):
 
 
 def test_imagenet_has_a_thousand_sorted_wnids():
-    names = class_names('imagenet')
+    names = folder_names('imagenet')
     assert len(names) == 1000 and list(names) == sorted(names)
     assert (names[0], names[999]) == ('n01440764', 'n15075141')  # tench, toilet tissue
 

@@ -5,7 +5,8 @@ from mmengine.dataset import default_collate
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from mmc2fmae.datasets import MultiGranularDataset, SampleError
+from mmc2fmae.datasets import MultiGranularDataset
+from mmc2fmae.errors import SampleError
 
 
 def same(a: dict, b: dict) -> bool:

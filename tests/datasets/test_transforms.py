@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmc2fmae.datasets import SampleError
 from mmc2fmae.datasets.transforms import (
     CanonicalInstances,
     JointCenterCrop,
@@ -14,6 +13,7 @@ from mmc2fmae.datasets.transforms import (
     SemanticFromInstance,
     crop_labels,
 )
+from mmc2fmae.errors import SampleError
 from tests.datasets.conftest import write_sample
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmc2fmae.datasets.scenes import SceneSpec, write_scenes
+from mmc2fmae.scenes import SceneSpec, write_scenes
 from mmc2fmae.visualization import draw_run
 from tests.datasets.conftest import write_sample
 from tests.engine.test_launch import run, weights

@@ -1,4 +1,4 @@
-from mmc2fmae.engine.digests import file_sha256
+from mmc2fmae.files import file_sha256
 
 
 def test_hash_of_files_is_that_of_their_joined_content(tmp_path):

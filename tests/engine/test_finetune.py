@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmc2fmae.datasets import DatasetError
-from mmc2fmae.engine import CheckpointMismatch
+from mmc2fmae.errors import CheckpointMismatch, DatasetError
 from mmc2fmae.models import PlainViT
 from tests.datasets.conftest import write_sample
 from tests.engine.test_launch import run

@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mmc2fmae.engine import CheckpointMismatch, launch
+from mmc2fmae.engine import launch
+from mmc2fmae.errors import CheckpointMismatch
 from mmc2fmae.visualization import draw_run
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmc2fmae.evaluation.class_subsets import class_names, list_images
+from mmc2fmae.evaluation.class_subsets import list_images, resolve_classes
 
 
 def make(root, *names):
@@ -36,16 +36,16 @@ def test_digest_tells_files_and_labels_apart(tmp_path):
     ],
 )
 def test_subsets_have_200_classes_of_imagenet(name, has, has_not):
-    subset = class_names(name)
-    assert len(set(subset)) == 200 and set(subset) < set(class_names('imagenet'))
+    subset = resolve_classes(name)
+    assert len(set(subset)) == 200 and set(subset) < set(resolve_classes('imagenet'))
     assert has in subset and has_not not in subset
 
 
 def test_bad_class_lists():
     with pytest.raises(ValueError, match=r"'imagenet-x': expected one of \['imagenet'"):
-        class_names('imagenet-x')
+        resolve_classes('imagenet-x')
     with pytest.raises(ValueError, match=r"\['a'\] are in the list more than once"):
-        class_names(['a', 'b', 'a'])
+        resolve_classes(['a', 'b', 'a'])
 
 
 def test_bad_folders(tmp_path):

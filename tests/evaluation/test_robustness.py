@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmc2fmae.checkpoints import CheckpointMismatch
+from mmc2fmae.errors import CheckpointMismatch
 from mmc2fmae.evaluation import robustness_sets
 from mmc2fmae.evaluation.corruption_error import ALEXNET_ERRORS, CORRUPTIONS, SEVERITIES
 from mmc2fmae.evaluation.robustness import evaluate_robustness

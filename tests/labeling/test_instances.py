@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmc2fmae.datasets.label_ids import canonical_ids
+from mmc2fmae.label_ids import canonical_ids
 from mmc2fmae.labeling.instances import (
     ThresholdSchedule,
     adaptive_threshold,

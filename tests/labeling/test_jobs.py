@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from mmc2fmae.datasets import DatasetError
-from mmc2fmae.datasets.label_layout import read_manifest
+from mmc2fmae.errors import DatasetError
 from mmc2fmae.labeling.jobs import Job
+from mmc2fmae.preparation.layout import read_manifest
 
 NAMES = [f'{i}.jpg' for i in range(5)]
 

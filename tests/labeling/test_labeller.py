@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from mmc2fmae.datasets.label_ids import IGNORE
+from mmc2fmae.label_ids import IGNORE
 from mmc2fmae.labeling.detection import Detections
 from mmc2fmae.labeling.instances import ThresholdSchedule
 from mmc2fmae.labeling.labeller import Labeller, MergeOptions, choose

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmc2fmae.datasets import SampleError
+from mmc2fmae.errors import SampleError
 from mmc2fmae.labeling.photographs import MAX_SIDE, read_photograph
 
 

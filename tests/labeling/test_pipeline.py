@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 from tqdm import tqdm
 
-from mmc2fmae.datasets import DatasetError
-from mmc2fmae.datasets.label_layout import read_manifest
 from mmc2fmae.datasets.sample_io import read_label_map
+from mmc2fmae.errors import DatasetError
 from mmc2fmae.labeling import pipeline
 from mmc2fmae.labeling.jobs import Job
 from mmc2fmae.labeling.labeller import Labels
 from mmc2fmae.labeling.pipeline import Source, run_job
+from mmc2fmae.preparation.layout import read_manifest
 
 
 class Halves:

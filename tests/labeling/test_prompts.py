@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from mmc2fmae.datasets.checks import DatasetError
+from mmc2fmae.errors import DatasetError
 from mmc2fmae.labeling import instances, prompts
 from mmc2fmae.labeling.prompts import PromptChunk, chunk_prompts, phrases, read_prompts
 

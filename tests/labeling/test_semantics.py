@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmc2fmae.checkpoints.files import CheckpointMismatch
-from mmc2fmae.datasets.label_layout import coco_panoptic_classes
+from mmc2fmae.errors import CheckpointMismatch
 from mmc2fmae.labeling import semantics
 from mmc2fmae.labeling.models import ModelError, UnusableOutput
 from mmc2fmae.labeling.semantics import (
@@ -20,6 +19,7 @@ from mmc2fmae.labeling.semantics import (
     decided_size,
     semantic_labeller,
 )
+from mmc2fmae.preparation.layout import coco_panoptic_classes
 from tests.labeling.tiny_models import make_tiny_models
 
 
@@ -183,7 +183,7 @@ def load_opt_from_config_files(files):
     return yaml.safe_load(open(files[0]))
 """,
     'utils/constants.py': """
-from mmc2fmae.datasets.label_layout import coco_panoptic_classes
+from mmc2fmae.preparation.layout import coco_panoptic_classes
 COCO_PANOPTIC_CLASSES = list(coco_panoptic_classes())
 """,
     'modeling/__init__.py': """

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmc2fmae.datasets import DatasetError
+from mmc2fmae.errors import DatasetError
 from mmc2fmae.labeling.detection import Detections
 from mmc2fmae.labeling.instances import ThresholdSchedule
 from mmc2fmae.labeling.labeller import Labels

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 import mmc2fmae  # noqa: F401  (first: it closes the gaps of the stack)
-from mmc2fmae.datasets.label_layout import coco_panoptic_classes
+from mmc2fmae.preparation.layout import coco_panoptic_classes
 
 WIDTH = 32  # the least that Grounding DINO's and SAM's norms and positions allow
 LETTERS = 'abcdefghijklmnopqrstuvwxyz0123456789'

@@ -10,7 +10,7 @@ from mmengine.optim import build_optim_wrapper
 from torch import nn
 from torch.nn import functional as F
 
-from mmc2fmae.engine import load_backbone
+from mmc2fmae.checkpoints import load_backbone
 from mmc2fmae.models import PlainViT
 
 CONFIG = Path(__file__).parents[2] / 'configs/pretrain/mae_vitb_400e.py'

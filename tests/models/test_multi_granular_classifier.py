@@ -3,7 +3,8 @@ import torch
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 
-from mmc2fmae.engine import CheckpointMismatch, load_backbone
+from mmc2fmae.checkpoints import load_backbone
+from mmc2fmae.errors import CheckpointMismatch
 from mmc2fmae.models import C2FMAE
 
 GRANULARITIES = dict(instance=dict(num_classes=4, stride=2), semantic=dict(num_classes=9, stride=2))

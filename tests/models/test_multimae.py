@@ -9,7 +9,7 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 from torch.nn import functional as F
 
-from mmc2fmae.engine import load_backbone
+from mmc2fmae.checkpoints import load_backbone
 from mmc2fmae.models import PlainViT
 from mmc2fmae.models.c2fmae import truncated_statistics
 from tests.models.conftest import make_batch

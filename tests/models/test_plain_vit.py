@@ -4,7 +4,7 @@ from mmdet.registry import MODELS as DET
 from mmpretrain.registry import MODELS as CLS
 from mmseg.registry import MODELS as SEG
 
-from mmc2fmae.engine import CheckpointMismatch
+from mmc2fmae.errors import CheckpointMismatch
 from mmc2fmae.models import PlainViT
 
 ARCH = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)

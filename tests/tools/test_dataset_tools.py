@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mmc2fmae.datasets.label_layout import label_info
+from mmc2fmae.preparation.layout import label_info
 from tests.datasets.conftest import data_root  # noqa: F401  (fixture)
 
 TOOLS = Path(__file__).parents[2] / 'tools'

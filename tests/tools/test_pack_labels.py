@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmc2fmae.datasets.label_layout import label_info, map_path, write_map
+from mmc2fmae.preparation.layout import label_info, map_path, write_map
 
 TOOL = Path(__file__).parents[2] / 'tools/pack_labels.py'
 

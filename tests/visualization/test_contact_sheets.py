@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmc2fmae.datasets.checks import DatasetError
-from mmc2fmae.datasets.dataset_folders import Layout
-from mmc2fmae.datasets.label_layout import coco_panoptic_classes
+from mmc2fmae.errors import DatasetError
+from mmc2fmae.preparation.folders import Layout
+from mmc2fmae.preparation.layout import coco_panoptic_classes
 from mmc2fmae.visualization.contact_sheets import (
     SIDE,
     class_colours,

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from mmc2fmae.engine.run_log import read_scalars
 from mmc2fmae.visualization.reconstruction import MASKED, hide_masked, label_palette, to_picture
-from mmc2fmae.visualization.run import read_scalars
 
 
 def test_masked_patches_are_grey_and_visible_ones_untouched():

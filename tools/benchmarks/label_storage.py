@@ -16,11 +16,10 @@ import numpy as np
 from PIL import Image
 
 import mmc2fmae  # noqa: F401  (first: it closes the gaps of the stack)
-from mmc2fmae.datasets.checks import evenly
-from mmc2fmae.datasets.class_folders import list_files
-from mmc2fmae.datasets.label_layout import GRANULARITIES, encode_map, map_path
 from mmc2fmae.datasets.sample_io import read_label_map
+from mmc2fmae.files import evenly, list_files
 from mmc2fmae.images import open_image
+from mmc2fmae.preparation.layout import GRANULARITIES, encode_map, map_path
 
 BLOCK = 4096  # bytes that a file occupies at least, on most file systems
 

@@ -4,7 +4,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 
-from mmc2fmae.datasets.label_ids import canonical_ids, check_num_classes
+from mmc2fmae.label_ids import canonical_ids, check_num_classes
 
 
 @TRANSFORMS.register_module()

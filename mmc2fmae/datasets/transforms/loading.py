@@ -7,13 +7,9 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 
-from mmc2fmae.datasets.label_ids import IGNORE, check_num_classes
-from mmc2fmae.datasets.sample_io import (
-    SampleError,
-    read_continuous_map,
-    read_label_map,
-    read_rgb,
-)
+from mmc2fmae.datasets.sample_io import read_continuous_map, read_label_map, read_rgb
+from mmc2fmae.errors import SampleError
+from mmc2fmae.label_ids import IGNORE, check_num_classes
 
 
 @TRANSFORMS.register_module()

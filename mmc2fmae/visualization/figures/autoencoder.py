@@ -13,38 +13,15 @@ from mmengine.dataset import default_collate
 from mmpretrain.registry import MODELS, TRANSFORMS
 from torch import Tensor, nn
 
-from mmc2fmae.checkpoints import CheckpointMismatch, read_state_dict
+from mmc2fmae.checkpoints import read_state_dict
 from mmc2fmae.checkpoints.embedded import read_embedded
-from mmc2fmae.checkpoints.files import FOLDER_WEIGHTS
-from mmc2fmae.datasets.label_ids import IGNORE
-from mmc2fmae.engine.atomic_io import latest_checkpoint
-from mmc2fmae.engine.checkpoints import coverage, require_full
+from mmc2fmae.checkpoints.finding import find_checkpoint
+from mmc2fmae.checkpoints.loading import coverage, require_full
+from mmc2fmae.errors import CheckpointMismatch
+from mmc2fmae.label_ids import IGNORE
 from mmc2fmae.models import C2FMAE
 from mmc2fmae.visualization.figures.colours import class_names
 from mmc2fmae.visualization.figures.inputs import Sample
-
-
-def find_checkpoint(source: str | Path) -> Path:
-    """Return a checkpoint: the file itself, or that of a folder.
-
-    Args:
-        source: Checkpoint, work dir of a run (its newest whole checkpoint), or Hugging Face folder.
-
-    Raises:
-        FileNotFoundError: There is none.
-    """
-    path = Path(source)
-    if path.is_dir():
-        weights = [path / name for name in FOLDER_WEIGHTS if (path / name).is_file()]
-        newest = weights[0] if weights else latest_checkpoint(path)
-        if newest is None:
-            raise FileNotFoundError(
-                f'{path} holds no whole epoch_N.pth or iter_N.pth and no {FOLDER_WEIGHTS[0]}'
-            )
-        return newest
-    if not path.is_file():
-        raise FileNotFoundError(f'checkpoint {path} does not exist')
-    return path
 
 
 def read_config(source: str | Path) -> Config:

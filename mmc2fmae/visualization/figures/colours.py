@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mmc2fmae.datasets.label_ids import IGNORE
-from mmc2fmae.datasets.label_layout import coco_panoptic_classes, read_label_info
-from mmc2fmae.datasets.scenes.spec import PALETTE, STUFF, THINGS
+from mmc2fmae.label_ids import IGNORE
+from mmc2fmae.preparation.layout import coco_panoptic_classes, read_label_info
+from mmc2fmae.scenes.spec import PALETTE, STUFF, THINGS
+from mmc2fmae.scenes.store import GENERATOR
 from mmc2fmae.visualization.reconstruction import label_palette
 
 COCO = 133
@@ -75,6 +76,6 @@ def legend_of(
 
 def _are_scenes(path: Path) -> bool:
     try:
-        return json.loads(path.read_text())['generator'] == 'mmc2fmae.datasets.scenes'
+        return json.loads(path.read_text())['generator'] == GENERATOR
     except (OSError, ValueError, KeyError, TypeError):
         return False

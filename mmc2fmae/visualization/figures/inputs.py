@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from mmpretrain.registry import DATASETS
 
-from mmc2fmae.datasets.checks import DatasetError, evenly
+from mmc2fmae.errors import DatasetError
 from mmc2fmae.evaluation.features import find_images
+from mmc2fmae.files import evenly
 
 LABEL_SUFFIX = '.png'
 

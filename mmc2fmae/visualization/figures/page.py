@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from mmc2fmae.engine.atomic_io import write_atomically
 from mmc2fmae.env import collect
+from mmc2fmae.files import write_atomically
 
 WIDTH = 7.16
 """Width of a figure over both columns of an IEEE page, in inches."""

@@ -7,7 +7,7 @@ import torch
 from mmcv.transforms import Compose
 from mmpretrain.registry import TRANSFORMS
 
-from mmc2fmae.datasets.checks import DatasetError
+from mmc2fmae.errors import DatasetError
 from mmc2fmae.visualization.figures.granularities import Painter
 from mmc2fmae.visualization.figures.inputs import Sample
 from mmc2fmae.visualization.figures.page import WIDTH, Page

@@ -2,14 +2,10 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmc2fmae.checkpoints import CheckpointMismatch
 from mmc2fmae.checkpoints.embedded import parse_config
-from mmc2fmae.visualization.figures.autoencoder import (
-    find_checkpoint,
-    load_autoencoder,
-    read_config,
-    still_pipeline,
-)
+from mmc2fmae.checkpoints.finding import find_checkpoint
+from mmc2fmae.errors import CheckpointMismatch
+from mmc2fmae.visualization.figures.autoencoder import load_autoencoder, read_config, still_pipeline
 from mmc2fmae.visualization.figures.inputs import samples_of_dataset
 
 

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from mmc2fmae.datasets.checks import DatasetError
-from mmc2fmae.datasets.label_layout import label_info
-from mmc2fmae.datasets.scenes.spec import PALETTE, STUFF, THINGS
+from mmc2fmae.errors import DatasetError
+from mmc2fmae.preparation.layout import label_info
+from mmc2fmae.scenes.spec import PALETTE, STUFF, THINGS
 from mmc2fmae.visualization.figures.colours import class_names, legend_of, semantic_palette
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mmc2fmae.datasets.checks import DatasetError
+from mmc2fmae.errors import DatasetError
 from mmc2fmae.visualization.figures.inputs import (
     choose_names,
     find_photographs,

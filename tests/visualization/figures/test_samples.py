@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmc2fmae.datasets.checks import DatasetError
+from mmc2fmae.errors import DatasetError
 from mmc2fmae.visualization.figures.inputs import samples_of_dataset
 from mmc2fmae.visualization.figures.samples import draw_samples
 

@@ -1,0 +1,151 @@
+"""Does a COCO annotation file fit its images and the classes of a config?"""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mmc2fmae.errors import DatasetError, first_names
+from mmc2fmae.files import evenly, missing_files
+from mmc2fmae.images import upright_size
+
+
+def check_coco(
+    ann_file: str | os.PathLike,
+    image_dir: str | os.PathLike,
+    classes: Sequence[str],
+    masks: bool = True,
+    max_sizes: int = 64,
+) -> str:
+    """Check a COCO annotation file against its images and the classes of a config.
+
+    Args:
+        ann_file: COCO instances json.
+        image_dir: Folder that its file names are relative to.
+        classes: Class names that the model is trained on.
+        masks: Whether objects need a segmentation.
+        max_sizes: Images, evenly spaced, whose size is compared with the json's.
+
+    Returns:
+        A line of what was found.
+
+    Raises:
+        DatasetError: Images are missing or have another size, classes or categories are unknown,
+            boxes lie outside, or segmentations are missing; the message names the first of them.
+    """
+    ann_file, image_dir = Path(ann_file), Path(image_dir)
+    content = _read_coco(ann_file)
+    images = {image['id']: image for image in content['images']}
+    annotations = content['annotations']
+    names = {category['id']: category['name'] for category in content['categories']}
+
+    absent = missing_files(image_dir / image['file_name'] for image in images.values())
+    if absent:
+        raise DatasetError(
+            f'{ann_file}: {len(absent)} of {len(images)} images are missing:\n'
+            f'{first_names(absent)}\n'
+            "set data_root and data_prefix=dict(img=...) to their folder, or make the json's "
+            'file_name relative to it'
+        )
+    unknown = sorted(set(classes) - set(names.values()))
+    if unknown:
+        raise DatasetError(
+            f'{ann_file} lacks {len(unknown)} of the {len(classes)} classes:\n'
+            f'{first_names(unknown)}\nit has {len(names)} categories:\n'
+            f'{first_names(sorted(names.values()))}\n'
+            'set metainfo=dict(classes=...) of all data sets to the names of the categories, and '
+            'num_classes of the heads to their number'
+        )
+    strange = Counter(a['category_id'] for a in annotations if a['category_id'] not in names)
+    if strange:
+        raise DatasetError(
+            f'{ann_file}: {sum(strange.values())} annotations have category ids {sorted(strange)} '
+            f'that its categories do not list: they list {sorted(names)}'
+        )
+    lost = [str(a['id']) for a in annotations if a['image_id'] not in images]
+    if lost:
+        raise DatasetError(
+            f'{ann_file}: {len(lost)} annotations belong to images that it does not list; the '
+            f'first have the ids {", ".join(lost[:5])}'
+        )
+    used = [a for a in annotations if names[a['category_id']] in classes]
+    if not used:
+        raise DatasetError(f'{ann_file} has no annotation of the classes {list(classes)}')
+    boxless = [str(a['id']) for a in used if len(a.get('bbox', ())) != 4]
+    if boxless:
+        raise DatasetError(
+            f'{ann_file}: {len(boxless)} annotations have no bbox of x, y, width, height; the '
+            f'first have the ids {", ".join(boxless[:5])}'
+        )
+    if masks:
+        bare = [str(a['id']) for a in used if not a.get('segmentation')]
+        if bare:
+            raise DatasetError(
+                f'{ann_file}: {len(bare)} of {len(used)} annotations have no segmentation, which '
+                f'Mask R-CNN needs; the first have the ids {", ".join(bare[:5])}; '
+                'tools/masks_to_coco.py writes them from instance masks'
+            )
+    _check_boxes(ann_file, used, images)
+    for image in evenly(list(images.values()), max_sizes):
+        _check_size(ann_file, image_dir, image)
+    ignored = len(annotations) - len(used)
+    return (
+        f'{ann_file}: {len(images)} images and {len(used)} annotations of {len(classes)} classes'
+        + (f'; {ignored} annotations of other categories are not used' if ignored else '')
+    )
+
+
+def _read_coco(path: Path) -> dict:
+    try:
+        with open(path, encoding='utf-8') as file:
+            content = json.load(file)
+    except FileNotFoundError as error:
+        raise DatasetError(f'{path} does not exist: set data_root or ann_file') from error
+    except (ValueError, UnicodeDecodeError) as error:
+        raise DatasetError(f'{path} is no readable json ({error})') from error
+    wanted = ('images', 'annotations', 'categories')
+    absent = [key for key in wanted if not isinstance(content, dict) or key not in content]
+    if absent:
+        raise DatasetError(f'{path} is no COCO file of instances: it has no {", ".join(absent)}')
+    return content
+
+
+def _check_boxes(ann_file: Path, annotations: list[dict], images: dict[int, dict]) -> None:
+    """Refuse boxes outside their image, unless they are the odd ones that every large set has."""
+    boxes = np.array([a['bbox'] for a in annotations], dtype=float)
+    sizes = np.array([(images[a['image_id']]['width'], images[a['image_id']]['height'])
+                      for a in annotations], dtype=float)  # fmt: skip
+    corners = boxes[:, :2] + boxes[:, 2:]
+    outside = (boxes[:, :2] < -2).any(1) | (corners > sizes + 2).any(1) | (boxes[:, 2:] < 0).any(1)
+    normalised = len(boxes) > 1 and boxes.max() <= 1
+    if outside.mean() <= 0.01 and not normalised:
+        return
+    if normalised:
+        fix = 'they look relative to the image: COCO wants x, y, width, height in pixels'
+    elif (boxes[:, 2:] <= sizes + 2).all() and (boxes[:, 2:] >= boxes[:, :2]).all():
+        fix = 'they look like x1, y1, x2, y2: COCO wants x, y, width, height'
+    else:
+        fix = 'were the images resized after they were annotated?'
+    examples = first_names(
+        f'annotation {annotations[i]["id"]}: {annotations[i]["bbox"]} in an image of '
+        f'{sizes[i, 0]:g} x {sizes[i, 1]:g}'
+        for i in (np.arange(len(boxes)) if normalised else np.flatnonzero(outside))
+    )
+    count = len(boxes) if normalised else int(outside.sum())
+    raise DatasetError(
+        f'{ann_file}: {count} of {len(boxes)} boxes are not in their image:\n{examples}\n{fix}'
+    )
+
+
+def _check_size(ann_file: Path, folder: Path, image: dict) -> None:
+    path = folder / image['file_name']
+    found = upright_size(path)
+    listed = (image['width'], image['height'])
+    if listed != found:
+        raise DatasetError(
+            f'{path} is {found[0]} x {found[1]} pixels, {ann_file} says {listed[0]} x {listed[1]}: '
+            'annotate the images as they are now'
+        )

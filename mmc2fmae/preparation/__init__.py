@@ -1,0 +1,1 @@
+"""Data sets as they lie on disk: layout, conversion, packs, and the checker with its report."""

@@ -1,0 +1,338 @@
+"""Packs: the maps of a dataset without its photographs, in shards with checksums."""
+
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import tarfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from mmc2fmae.errors import DatasetError, first_names
+from mmc2fmae.files import atomic_file, file_sha256, list_files, write_atomically
+from mmc2fmae.preparation.conversion import check_room
+from mmc2fmae.preparation.layout import GRANULARITIES, INFO_FILE, manifest_path, read_label_info
+
+SUMS_FILE = 'SHA256SUMS'
+README_FILE = 'README.txt'
+PROGRESS_FILE = '.progress.json'
+
+_README = """Label maps of {photographs:,} photographs ({splits}), without the photographs.
+
+Format: instance/SPLIT/NAME.png holds instance ids (0 = background, 1 = the largest, ...),
+semantic/SPLIT/NAME.png class ids (255 = unknown); NAME is that of the photograph. The names of
+the {classes} classes and what made the maps are in {info}.
+
+To check and unpack without further tools, beside the photographs in ROOT/SPLIT:
+
+    sha256sum -c {sums} && for f in labels-*.tar; do tar -xf "$f" -C ROOT; done
+    cp *.json* ROOT
+
+With mmc2fmae: python tools/pack_labels.py unpack THIS_FOLDER ROOT
+"""
+_PNG_START = b'\x89PNG\r\n\x1a\n'
+_ONE_CHANNEL = (0, 3)  # PNG's colour types grey and palette
+_TAR_BLOCK = 512
+
+
+class _Shard(NamedTuple):
+    name: str  # of the tar file
+    members: list[str]  # relative to the dataset's folder
+    size: int  # of the members in the tar file, bytes
+
+
+class _Plan(NamedTuple):
+    shards: list[_Shard]
+    photographs: int
+    fingerprint: str  # changes with the maps and the shards
+
+
+def pack(
+    root: str | os.PathLike,
+    out: str | os.PathLike,
+    splits: Sequence[str] = ('train',),
+    shard_size: int = 512 * 2**20,
+    progress: bool = True,
+) -> int:
+    """Write a dataset's maps as tar files with checksums; equal maps give equal bytes.
+
+    An interrupted call is continued by the same one: shards that are done and whole are kept.
+    ``SHA256SUMS`` is written last, so its absence shows that a pack is not finished.
+
+    Args:
+        root: Folder of the dataset.
+        out: Folder of the pack.
+        splits: Folders of photographs whose maps are packed.
+        shard_size: Most bytes of a shard, but for a photograph whose maps alone are more.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        Number of photographs.
+
+    Raises:
+        DatasetError: Maps are missing, are no single-channel PNGs, ``labels.json`` is missing, the
+            disk has no room, or ``out`` holds a finished pack or anything else.
+    """
+    root, out = Path(root), Path(out)
+    info = read_label_info(root)
+    if info is None:
+        raise DatasetError(f'{root / INFO_FILE} is missing: it says what the ids of the maps mean')
+    plans = [_plan(root, split, shard_size) for split in splits]
+    shards = [shard for plan in plans for shard in plan.shards]
+    photographs = sum(plan.photographs for plan in plans)
+    texts = {INFO_FILE: (root / INFO_FILE).read_bytes()}
+    for path in (manifest_path(root, split) for split in splits):
+        if path.exists():
+            texts[path.name] = path.read_bytes()
+    texts[README_FILE] = _README.format(
+        photographs=photographs,
+        splits=', '.join(splits),
+        classes=len(info.semantic_classes),
+        info=INFO_FILE,
+        sums=SUMS_FILE,
+    ).encode()
+    fingerprint = ' '.join(plan.fingerprint for plan in plans)
+    sums = _begin(out, fingerprint)
+    _check_free(out, sum(shard.size for shard in shards if shard.name not in sums))
+    with tqdm(
+        total=sum(shard.size for shard in shards), unit='B', unit_scale=True, disable=not progress
+    ) as bar:
+        for shard in shards:
+            path = out / shard.name
+            if shard.name in sums and path.exists() and file_sha256(path) == sums[shard.name]:
+                bar.update(shard.size)
+                continue
+            sums[shard.name] = _write_shard(root, shard, path, bar)
+            _remember(out, fingerprint, sums)
+    for name, text in texts.items():
+        write_atomically(text, out / name)
+        sums[name] = hashlib.sha256(text).hexdigest()
+    lines = [f'{code}  {name}\n' for name, code in sorted(sums.items())]
+    write_atomically(''.join(lines).encode(), out / SUMS_FILE)
+    (out / PROGRESS_FILE).unlink(missing_ok=True)
+    return photographs
+
+
+def verify(folder: str | os.PathLike, progress: bool = True) -> list[Path]:
+    """Check a pack's files against ``SHA256SUMS``.
+
+    Args:
+        folder: Folder of the pack.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        The listed files.
+
+    Raises:
+        DatasetError: The list or files are missing, damaged or not listed; all of them are named.
+    """
+    folder = Path(folder)
+    sums = _read_sums(folder)
+    problems = [f'{folder / name} is missing' for name in sums if not (folder / name).is_file()]
+    stray = {path.name for path in folder.glob('labels-*.tar')} - set(sums)
+    problems += [f'{folder / name} is not listed in {SUMS_FILE}' for name in sorted(stray)]
+    present = [folder / name for name in sums if (folder / name).is_file()]
+    with tqdm(
+        total=sum(path.stat().st_size for path in present),
+        unit='B',
+        unit_scale=True,
+        disable=not progress,
+    ) as bar:
+        for path in present:
+            found = file_sha256(path, progress=bar.update)
+            if found != sums[path.name]:
+                problems.append(f'{path} is damaged: SHA-256 {found}, expected {sums[path.name]}')
+    if problems:
+        raise DatasetError(
+            f'{len(problems)} files of the pack are not what they should be; fetch them again:\n'
+            + '\n'.join(f'  {problem}' for problem in problems)
+        )
+    return present
+
+
+def unpack(folder: str | os.PathLike, root: str | os.PathLike, progress: bool = True) -> int:
+    """Check a pack and write its maps beside the photographs; maps that are there are kept.
+
+    Args:
+        folder: Folder of the pack.
+        root: Folder of the dataset.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        Number of maps in the pack.
+
+    Raises:
+        DatasetError: The pack is damaged, holds anything but label maps, or ``root`` has other
+            maps.
+    """
+    folder, root = Path(folder), Path(root)
+    files = verify(folder, progress)
+    shards = [path for path in files if path.suffix == '.tar']
+    texts = [path for path in files if path.suffix in ('.json', '.jsonl')]
+    listed = tqdm(shards, unit=' shards', disable=not progress)
+    total = sum(len(_members(shard)) for shard in listed)  # before anything is written
+    check_room(root, total)
+    if INFO_FILE not in (path.name for path in texts):
+        raise DatasetError(f'{folder} has no {INFO_FILE}: it is no pack of label maps')
+    for path in texts:
+        there = root / path.name
+        if there.exists() and there.read_bytes() != path.read_bytes():
+            raise DatasetError(
+                f'{there} is there already and differs from {path}: choose another folder, maps of '
+                'two sources do not mix'
+            )
+    for path in texts:
+        write_atomically(path.read_bytes(), root / path.name)
+    with tqdm(total=total, unit=' maps', disable=not progress) as bar:
+        for shard in shards:
+            for name, data in read_shard(shard):
+                path = root / name
+                if not path.exists():
+                    write_atomically(data, path)
+                elif path.read_bytes() != data:
+                    raise DatasetError(
+                        f'{path} is there already and differs from the map in {shard}: remove it '
+                        'to take the one of the pack'
+                    )
+                bar.update()
+    return total
+
+
+def read_shard(path: str | os.PathLike) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of each map in a shard, trusting neither.
+
+    Raises:
+        DatasetError: A member is anything but a PNG under ``instance/`` or ``semantic/``.
+    """
+    members = _members(path)
+    with tarfile.open(path, 'r:') as archive:
+        for member in members:
+            data = archive.extractfile(member).read()
+            _check_png(data, f'{path}: {member.name}')
+            yield member.name, data
+
+
+def _members(path: str | os.PathLike) -> list[tarfile.TarInfo]:
+    """Return a shard's members, all of which are files that may be written below a folder."""
+    try:
+        with tarfile.open(path, 'r:') as archive:
+            members = archive.getmembers()
+    except tarfile.TarError as error:
+        raise DatasetError(f'{path} is no readable tar file ({error})') from error
+    for member in members:
+        parts = PurePosixPath(member.name).parts
+        inside = len(parts) > 2 and parts[0] in GRANULARITIES and '..' not in parts
+        if not (inside and member.isreg() and member.name.endswith('.png')):
+            raise DatasetError(
+                f'{path}: {member.name!r} is no label map, expected files instance/SPLIT/NAME.png '
+                'and semantic/SPLIT/NAME.png alone; nothing of this pack is to be trusted'
+            )
+    return members
+
+
+def _check_png(data: bytes, what: object) -> None:
+    """Check by its first bytes that a file is a PNG with one channel."""
+    # Signature, length and name of the first chunk, width, height, depth: the 26th byte is the
+    # colour type.
+    if not data.startswith(_PNG_START) or len(data) < 26 or data[25] not in _ONE_CHANNEL:
+        raise DatasetError(f'{what} is no PNG with one channel, so no label map')
+
+
+def _plan(root: Path, split: str, shard_size: int) -> _Plan:
+    maps: dict[str, list[str]] = {}  # by photograph
+    granularities = [g for g in GRANULARITIES if (root / g / split).is_dir()]
+    for granularity in granularities:
+        for name in list_files(root / granularity / split):
+            if name.endswith('.png') and not os.path.basename(name).startswith('.'):
+                maps.setdefault(name, []).append(f'{granularity}/{split}/{name}')
+    if not maps:
+        raise DatasetError(f'{root} has no maps of {split!r} in instance/ or semantic/')
+    partial = [name for name, members in maps.items() if len(members) < len(granularities)]
+    if partial:
+        raise DatasetError(
+            f'{len(partial)} of {len(maps)} photographs have only some of their maps '
+            f'({" and ".join(granularities)}):\n{first_names(sorted(partial))}'
+        )
+    parts: list[list[str]] = []
+    sizes: list[int] = []
+    state = hashlib.sha256(f'{shard_size}\n'.encode())
+    for name in sorted(maps):
+        found = [os.stat(root / member) for member in maps[name]]
+        size = sum(2 * _TAR_BLOCK + f.st_size for f in found)  # header, padding
+        if not parts or sizes[-1] + size > shard_size:
+            parts.append([])
+            sizes.append(0)
+        parts[-1] += maps[name]
+        sizes[-1] += size
+        state.update(repr([name, *((f.st_size, f.st_mtime_ns) for f in found)]).encode())
+    shards = [
+        _Shard(f'labels-{split}-{i:06}-of-{len(parts):06}.tar', members, size)
+        for i, (members, size) in enumerate(zip(parts, sizes, strict=True))
+    ]
+    return _Plan(shards, len(maps), state.hexdigest())
+
+
+def _begin(out: Path, fingerprint: str) -> dict[str, str]:
+    """Return the checksums of the shards that an interrupted call has finished."""
+    if (out / SUMS_FILE).exists():
+        raise DatasetError(f'{out} holds a finished pack: verify it, or choose another folder')
+    if (out / PROGRESS_FILE).exists():
+        state = json.loads((out / PROGRESS_FILE).read_text())
+        if state['fingerprint'] != fingerprint:
+            raise DatasetError(
+                f'{out} holds an unfinished pack of other maps, splits or shards (or the maps have '
+                'changed since): remove it, or choose another folder'
+            )
+        return state['sums']
+    if out.exists() and any(out.iterdir()):
+        raise DatasetError(f'{out} is not empty: choose another folder')
+    _remember(out, fingerprint, {})
+    return {}
+
+
+def _remember(out: Path, fingerprint: str, sums: dict[str, str]) -> None:
+    state = dict(fingerprint=fingerprint, sums=sums)
+    write_atomically(json.dumps(state).encode(), out / PROGRESS_FILE)
+
+
+def _write_shard(root: Path, shard: _Shard, path: Path, bar: tqdm) -> str:
+    """Write a tar file and return its SHA-256."""
+    with (
+        atomic_file(path) as file,
+        tarfile.open(fileobj=file, mode='w', format=tarfile.PAX_FORMAT) as archive,
+    ):
+        for name in shard.members:
+            data = (root / name).read_bytes()
+            _check_png(data, root / name)
+            member = tarfile.TarInfo(name)  # no owner, time 0: equal maps, equal bytes
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+            bar.update(2 * _TAR_BLOCK + len(data))
+    return file_sha256(path)
+
+
+def _read_sums(folder: Path) -> dict[str, str]:
+    path = folder / SUMS_FILE
+    if not path.is_file():
+        raise DatasetError(
+            f'{path} does not exist: this is no pack, or it is not finished (the file is written '
+            'last; start the same pack command again)'
+        )
+    lines = path.read_text(encoding='utf-8').splitlines()
+    matches = [re.fullmatch(r'([0-9a-f]{64}) [ *](\w[\w.-]*)', line) for line in lines]
+    if not lines or None in matches:
+        raise DatasetError(f'{path} is damaged: expected lines of a SHA-256 and a file name')
+    return {match[2]: match[1] for match in matches}
+
+
+def _check_free(out: Path, need: int) -> None:
+    free = shutil.disk_usage(out).free
+    if free < need:
+        raise DatasetError(
+            f'{out} has {free / 2**30:.1f} GiB free, the pack needs {need / 2**30:.1f} GiB'
+        )

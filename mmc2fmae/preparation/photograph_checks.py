@@ -1,0 +1,253 @@
+"""What can be wrong with a photograph and its label maps, one photograph at a time."""
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from mmc2fmae.datasets.sample_io import read_label_map, read_rgb
+from mmc2fmae.errors import SampleError
+from mmc2fmae.images import UNREADABLE, open_image
+from mmc2fmae.label_ids import IGNORE
+from mmc2fmae.preparation.findings import Finding
+from mmc2fmae.preparation.folders import Expected, Layout
+
+# The last bytes of a whole file; one that ends otherwise is decoded to see whether it is whole.
+FILE_ENDS = {'JPEG': b'\xff\xd9', 'MPO': b'\xff\xd9', 'PNG': b'IEND\xaeB`\x82'}
+
+
+class Rules(NamedTuple):
+    """What maps have to be like.
+
+    Args:
+        num_instances: Instance classes of the model, background included.
+        classes: Names of the semantic classes in the order of their ids.
+        rerank: Instance ids may be any, since training renumbers them.
+        decode: Decode every photograph, not only those whose file ends unexpectedly.
+    """
+
+    num_instances: int = 32
+    classes: tuple[str, ...] = ()
+    rerank: bool = False
+    decode: bool = False
+
+
+class Photo(NamedTuple):
+    """Header of a photograph: stored width and height, Pillow's mode, EXIF orientation (1 to 8)."""
+
+    width: int
+    height: int
+    mode: str
+    orientation: int
+
+
+def reason_of(error: Exception, path: str | os.PathLike) -> str:
+    """Return what went wrong with a file, without its path and without advice for training."""
+    if isinstance(error, SampleError) and error.__cause__ is not None:
+        error = error.__cause__
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return text.removeprefix(f'{path}: ') or type(error).__name__
+
+
+def count_ids(labels: np.ndarray) -> np.ndarray:
+    """Count the pixels of each id.
+
+    Args:
+        labels: (h, w) ids of any integer type, 0 or more.
+
+    Returns:
+        (largest id + 1,) int64; block by block, since a plain bincount takes 8 bytes a pixel.
+    """
+    flat = labels.ravel()
+    counts = np.zeros(int(flat.max(initial=0)) + 1, np.int64)
+    for start in range(0, len(flat), 1 << 20):
+        counts += np.bincount(flat[start : start + (1 << 20)], minlength=len(counts))
+    return counts
+
+
+def instance_problem(counts: np.ndarray) -> str:
+    """Say in which way instance ids are not canonical (D10), or '' where they are.
+
+    Args:
+        counts: Pixels of each id from 0, the background.
+    """
+    areas, ids = counts[1:], np.flatnonzero(counts[1:]) + 1
+    if ids.tolist() == [255]:
+        return 'a mask of 0 and 255: save the object as 1'
+    if len(ids) != len(areas):
+        shown = ', '.join(map(str, ids[:8])) + (', ...' if len(ids) > 8 else '')
+        return f'{len(ids)} instances, but the ids are {shown}'
+    (rises,) = np.nonzero(np.diff(areas) > 0)
+    if not len(rises):
+        return ''
+    i = int(rises[0])
+    return (
+        f'instance {i + 2} ({areas[i + 1]:,} pixels) is larger than {i + 1} ({areas[i]:,} pixels)'
+    )
+
+
+def read_header(path: str | os.PathLike, decode: bool = False) -> Photo:
+    """Read a photograph's header and see whether the file is whole.
+
+    Args:
+        path: Image file.
+        decode: Decode it in any case; else only a file that does not end as its format does.
+
+    Raises:
+        SampleError: The file is missing, truncated, no image, or beyond Pillow's limit against
+            decompression bombs; the message holds the reason alone.
+    """
+    try:
+        with open_image(path) as image:
+            # Asking a PNG for its EXIF would decode it.
+            exif = {} if image.format == 'PNG' else image.getexif()
+            photo = Photo(*image.size, image.mode, exif.get(0x0112, 1))
+            end = FILE_ENDS.get(image.format)
+        if decode or end is None or not _tail(path).endswith(end):
+            read_rgb(str(path))
+    except UNREADABLE as error:
+        raise SampleError(reason_of(error, path)) from error
+    return photo
+
+
+def check_photograph(
+    name: str, layout: Layout, rules: Rules, expected: Expected | None = None
+) -> tuple[Counter, list[Finding]]:
+    """Check a photograph and its maps.
+
+    Args:
+        name: Its path relative to the folder of the photographs.
+        layout: Where things lie.
+        rules: What maps have to be like.
+        expected: What the manifest says, where there is one.
+
+    Returns:
+        Statistics to be added up, see :func:`count_instances` and :func:`count_classes`, with
+        ('mode', m), ('size', (w, h)); and what was found.
+    """
+    stats: Counter = Counter()
+    if expected and expected.error and not any(
+        layout.path(g, name).exists() for g in layout.granularities
+    ):  # fmt: skip
+        return stats, [Finding('unlabelled', layout.file('rgb', name), expected.error)]
+    try:
+        photo = read_header(layout.path('rgb', name), rules.decode)
+    except SampleError as error:
+        return stats, [Finding('photograph', layout.file('rgb', name), str(error))]
+    stats['mode', photo.mode] = stats['size', (photo.width, photo.height)] = 1
+    found = _photo_findings(photo, layout.file('rgb', name), expected)
+    missing = []
+    for granularity in layout.granularities:
+        file = layout.file(granularity, name)
+        try:
+            labels = read_label_map(str(Path(layout.root, file)))
+        except UNREADABLE as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                missing.append(granularity)
+            else:
+                found.append(Finding('map', file, reason_of(error, Path(layout.root, file))))
+            continue
+        if labels.shape != (photo.height, photo.width):
+            found.append(Finding('size', file, _size_detail(labels.shape, photo)))
+            continue
+        counts = count_ids(labels)
+        if granularity == 'instance':
+            found += _instance_findings(counts, file, rules, expected)
+            stats.update(count_instances(counts, rules.num_instances))
+        elif granularity == 'semantic':
+            found += _semantic_findings(counts, file, rules)
+            stats.update(count_classes(counts))
+    if missing:
+        detail = f'no {" and no ".join(missing)} map'
+        found.append(Finding('missing', layout.file('rgb', name), detail))
+    return stats, found
+
+
+def count_instances(counts: np.ndarray, num_instances: int) -> dict:
+    """Return ('instances', number): 1, ('coverage', share): 1 and ('dropped', ''): share.
+
+    The last is the share of the pixels whose ids are beyond the model's classes.
+
+    Args:
+        counts: Pixels of each id from 0, the background.
+        num_instances: Instance classes of the model, background included.
+    """
+    areas = np.sort(counts[1:][counts[1:] > 0])[::-1]
+    shares = areas / counts.sum()
+    return {
+        ('instances', len(areas)): 1,
+        ('coverage', round(float(shares.sum()), 3)): 1,
+        ('dropped', ''): float(shares[num_instances - 1 :].sum()),
+    }
+
+
+def count_classes(counts: np.ndarray) -> dict:
+    """Return ('known', share): 1 and, per id, ('class', id): share and ('photos', id): 1.
+
+    Args:
+        counts: Pixels of each id from 0; 255 is unknown.
+    """
+    ids = np.flatnonzero(counts).tolist()
+    unknown = counts[IGNORE] if len(counts) > IGNORE else 0
+    stats: dict = {('known', round(float(1 - unknown / counts.sum()), 3)): 1}
+    for i in ids:
+        stats['class', i] = float(counts[i] / counts.sum())
+        stats['photos', i] = 1
+    return stats
+
+
+def _photo_findings(photo: Photo, file: str, expected: Expected | None) -> list[Finding]:
+    found = []
+    size = f'{photo.width} x {photo.height}'
+    if photo.orientation > 1:
+        found.append(Finding('rotated', file, f'EXIF orientation {photo.orientation}'))
+    if photo.width * photo.height > Image.MAX_IMAGE_PIXELS:
+        found.append(Finding('huge', file, size))
+    if expected and not expected.error and expected[1:3] != (photo.width, photo.height):
+        said = f'{expected.width} x {expected.height}'
+        found.append(Finding('manifest', file, f'{size} pixels, the manifest says {said}'))
+    return found
+
+
+def _instance_findings(
+    counts: np.ndarray, file: str, rules: Rules, expected: Expected | None
+) -> list[Finding]:
+    found = []
+    number = int(np.count_nonzero(counts[1:]))
+    problem = '' if rules.rerank else instance_problem(counts)
+    if problem:
+        found.append(Finding('ids', file, problem))
+    if number == 0:
+        found.append(Finding('empty', file))
+    if number >= rules.num_instances:
+        found.append(Finding('many', file, f'{number} instances'))
+    if expected and not expected.error and number != expected.instances:
+        detail = f'{number} instances, the manifest says {expected.instances}'
+        found.append(Finding('manifest', file, detail))
+    return found
+
+
+def _semantic_findings(counts: np.ndarray, file: str, rules: Rules) -> list[Finding]:
+    ids = np.flatnonzero(counts)
+    outside = ids[(ids >= len(rules.classes)) & (ids != IGNORE)].tolist()
+    if outside:
+        detail = f'ids {outside[:8]}, expected 0 to {len(rules.classes) - 1} or {IGNORE}'
+        return [Finding('classes', file, detail)]
+    return [Finding('unknown', file)] if ids.tolist() == [IGNORE] else []
+
+
+def _size_detail(shape: tuple[int, int], photo: Photo) -> str:
+    detail = f'{shape[1]} x {shape[0]}, the photograph is {photo.width} x {photo.height}'
+    if photo.orientation >= 5 and shape == (photo.width, photo.height):
+        detail += f': the map is turned as EXIF orientation {photo.orientation} says'
+    return detail
+
+
+def _tail(path: str | os.PathLike) -> bytes:
+    """The last bytes of a file, but for zeros that some programs append."""
+    with open(path, 'rb') as file:
+        file.seek(max(file.seek(0, os.SEEK_END) - 64, 0))
+        return file.read().rstrip(b'\0')

@@ -1,0 +1,216 @@
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.model import BaseModule
+from mmpretrain.models import VisionTransformer
+from mmpretrain.registry import MODELS
+from safetensors.torch import save_file
+from timm.models.vision_transformer import VisionTransformer as TimmViT
+
+from mmc2fmae.checkpoints import load_backbone, read_backbone
+from mmc2fmae.checkpoints.loading import coverage
+from mmc2fmae.engine import launch
+from mmc2fmae.errors import CheckpointMismatch
+from mmc2fmae.models import MultiGranularViT
+from tests.engine.conftest import config_file  # noqa: F401  (fixture)
+
+ARCH = dict(embed_dims=24, num_layers=1, num_heads=2, feedforward_channels=48)
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """A pre-training checkpoint with a backbone of several granularities."""
+    model = MODELS.build(
+        dict(
+            type='C2FMAE',
+            backbone=dict(
+                type='MultiGranularViT',
+                arch=ARCH,
+                img_size=32,
+                patch_size=8,
+                granularities=dict(semantic=dict(num_classes=9, stride=2)),
+            ),
+            neck=dict(type='CascadedDecoder', order=('semantic', 'rgb'), dims=16, num_heads=2),
+            head=dict(type='MultiGranularHead'),
+        )
+    )
+    for parameter in model.parameters():  # zeros would hide a permutation
+        torch.nn.init.normal_(parameter)
+    path = tmp_path / 'epoch_1.pth'
+    torch.save(dict(meta=dict(epoch=1), state_dict=model.state_dict()), path)
+    return path
+
+
+def vit(**options):
+    return VisionTransformer(**(dict(arch=ARCH, img_size=32, patch_size=8) | options))
+
+
+def test_coverage_of_the_papers_vit_is_150_tensors():
+    backbone = VisionTransformer(arch='base')
+    found = coverage(backbone.state_dict(), backbone)
+    text = '150/150 tensors, 85.8 M parameters from vit.pth'
+    assert found.summary('vit.pth') == text
+
+
+def test_backbone_is_filled_and_the_share_is_printed(checkpoint, capsys):
+    MMLogger.get_instance('printed')  # writes to the standard output of this moment
+    backbone = vit()
+    found = load_backbone(backbone, checkpoint)
+    assert found.filled == found.tensors == len(backbone.state_dict())
+    assert all('label_embeds' in key for key in found.unused)
+    weights = torch.load(checkpoint)['state_dict']
+    for key, value in backbone.state_dict().items():
+        assert torch.equal(value, weights[f'backbone.{key}'])
+    printed = capsys.readouterr().out
+    assert f'backbone: {found.tensors}/{found.tensors} tensors' in printed
+    assert str(checkpoint) in printed
+
+
+def test_a_missing_tensor_is_an_error_that_lists_it(checkpoint):
+    state = torch.load(checkpoint)
+    state['state_dict']['backbone.layers.0.ln1.gamma'] = state['state_dict'].pop(
+        'backbone.layers.0.ln1.weight'
+    )
+    torch.save(state, checkpoint)
+    with pytest.raises(CheckpointMismatch, match=r'missing layers\.0\.ln1\.weight'):
+        load_backbone(vit(), checkpoint)
+
+
+def test_another_architecture_is_an_error_with_both_shapes(checkpoint):
+    wider = vit(arch=ARCH | dict(feedforward_channels=96))
+    with pytest.raises(
+        CheckpointMismatch, match=r'\(48, 24\) in the file, \(96, 24\) in the model'
+    ):
+        load_backbone(wider, checkpoint)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (
+            dict(patch_size=4),
+            r'patch_size 8 in epoch_1\.pth, 4 in the model: set backbone\.patch_s',
+        ),
+        (
+            dict(arch=ARCH | dict(num_layers=2)),
+            r'num_layers 1 in .* set backbone\.arch\.num_layers',
+        ),
+        (dict(in_channels=4), 'in_channels 3 in'),
+        (dict(qkv_bias=False), 'qkv_bias True in'),
+    ],
+)
+def test_what_differs_is_said_in_words(options, message, checkpoint):
+    with pytest.raises(CheckpointMismatch, match=message):
+        load_backbone(vit(**options), checkpoint)
+
+
+def test_other_heads_compute_something_else_and_are_an_error(checkpoint):
+    state = torch.load(checkpoint)
+    torch.save(state | dict(meta=dict(backbone=dict(num_heads=4))), checkpoint)
+    with pytest.raises(CheckpointMismatch, match=r'num_heads 4 in .*, 2 in the model'):
+        load_backbone(vit(), checkpoint)
+
+
+def test_a_model_with_final_norm_refuses_a_file_without(checkpoint):
+    state = torch.load(checkpoint)
+    for leaf in ('weight', 'bias'):
+        del state['state_dict'][f'backbone.ln1.{leaf}']
+    torch.save(state, checkpoint)
+    with pytest.raises(CheckpointMismatch, match=r'set backbone\.final_norm to False'):
+        load_backbone(vit(), checkpoint)
+    found = load_backbone(vit(final_norm=False), checkpoint)
+    assert found.filled == found.tensors
+
+
+def test_norm_of_pooled_features_starts_fresh_and_this_is_printed(checkpoint, capsys):
+    MMLogger.get_instance('printed-fresh')
+    backbone = vit(final_norm=False, out_type='avg_featmap')
+    found = load_backbone(backbone, checkpoint)
+    assert found.fresh == ['ln2.weight', 'ln2.bias']
+    assert found.filled == found.tensors - 2
+    assert set(found.unused) > {'ln1.weight', 'ln1.bias'}
+    assert 'fresh: ln2.weight, ln2.bias' in capsys.readouterr().out
+
+
+def test_label_embeddings_are_filled_and_may_not_be_missing(checkpoint, tmp_path):
+    options = dict(arch=ARCH, img_size=32, patch_size=8)
+    labels = MultiGranularViT(granularities=dict(semantic=dict(num_classes=9, stride=2)), **options)
+    load_backbone(labels, checkpoint)
+    weights = torch.load(checkpoint)['state_dict']
+    key = 'label_embeds.semantic.projection.weight'
+    assert torch.equal(labels.state_dict()[key], weights[f'backbone.{key}'])
+    save_file(vit().state_dict(), tmp_path / 'plain.safetensors')
+    with pytest.raises(CheckpointMismatch, match=rf'missing {key}'):
+        load_backbone(labels, tmp_path / 'plain.safetensors')
+
+
+def test_a_model_without_class_token_takes_positions_of_patches_alone(checkpoint):
+    backbone = vit(with_cls_token=False, out_type='featmap')
+    load_backbone(backbone, checkpoint)
+    weights = torch.load(checkpoint)['state_dict']
+    assert torch.equal(backbone.pos_embed, weights['backbone.pos_embed'][:, 1:])
+
+
+def test_positions_go_to_a_grid_of_as_many_patches_in_another_shape(checkpoint):
+    wide = vit(img_size=(16, 64))  # 2 x 8 patches in place of 4 x 4: equal shapes, other places
+    load_backbone(wide, checkpoint)
+    weights = torch.load(checkpoint)['state_dict']
+    expected = torch.nn.functional.interpolate(
+        weights['backbone.pos_embed'][:, 1:].mT.unflatten(2, (4, 4)), (2, 8), mode='bicubic'
+    )
+    torch.testing.assert_close(wide.pos_embed[0, 1:], expected[0].flatten(1).mT)
+
+
+def test_another_epsilon_is_printed(checkpoint, capsys):
+    MMLogger.get_instance('printed-epsilon')
+    state = torch.load(checkpoint)
+    torch.save(state | dict(meta=dict(backbone=dict(norm_eps=1e-12))), checkpoint)
+    load_backbone(vit(), checkpoint)
+    assert 'epsilon 1e-12 in the file, 1e-06 in the model' in capsys.readouterr().out
+
+
+def test_official_mae_files_fill_a_backbone(tmp_path):
+    reference = TimmViT(img_size=32, patch_size=8, embed_dim=24, depth=1, num_heads=2, mlp_ratio=2)
+    torch.save(dict(model=reference.state_dict()), tmp_path / 'mae.pth')
+    backbone = vit(init_cfg=dict(type='StrictPretrained', checkpoint=str(tmp_path / 'mae.pth')))
+    backbone.init_weights()
+    found = backbone.state_dict()['layers.0.attn.qkv.weight']
+    assert torch.equal(found, reference.blocks[0].attn.qkv.weight)
+
+
+def test_positions_are_resampled_to_another_image_size(checkpoint):
+    backbone = vit(img_size=64)
+    found = load_backbone(backbone, checkpoint)
+    assert found.filled == found.tensors
+    assert backbone.pos_embed.shape == (1, 65, 24)
+
+
+def test_safetensors_are_read(tmp_path):
+    backbone = vit()
+    save_file(backbone.state_dict(), tmp_path / 'vit.safetensors')
+    found = load_backbone(vit(), tmp_path / 'vit.safetensors')
+    assert found.filled == found.tensors
+
+
+def test_init_cfg_fills_a_backbone_strictly(checkpoint):
+    backbone = vit(init_cfg=dict(type='StrictPretrained', checkpoint=str(checkpoint)))
+    assert isinstance(backbone, BaseModule)
+    backbone.init_weights()
+    weights = torch.load(checkpoint)['state_dict']
+    assert torch.equal(backbone.cls_token, weights['backbone.cls_token'])
+
+
+def test_a_run_states_its_backbone_in_every_checkpoint(config_file, tmp_path):  # noqa: F811
+    cfg = Config.fromfile(config_file)
+    cfg.work_dir, cfg.train_cfg.max_epochs = str(tmp_path / 'run'), 1
+    cfg.launcher = 'none'
+    cfg.optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-3))
+    cfg.model.backbone.arch.num_heads = 4  # not what 64 a head would give
+    cfg.model.data_preprocessor = dict(mean=[51.0] * 3, std=[25.5, 51.0, 255.0])
+    launch.build_runner(cfg).train()
+    found = read_backbone(tmp_path / 'run/epoch_1.pth')
+    assert found.arch.num_heads == 4
+    assert found.preprocessing.mean == pytest.approx((0.2, 0.2, 0.2))
+    assert found.preprocessing.std == pytest.approx((0.1, 0.2, 1.0))
+    assert not found.preprocessing.assumed

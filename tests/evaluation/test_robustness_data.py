@@ -1,0 +1,96 @@
+"""Images of the robustness sets, and corruptions on the fly."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmc2fmae.evaluation import robustness_data
+from mmc2fmae.evaluation.corruption_error import CORRUPTIONS
+from mmc2fmae.evaluation.robustness_data import ImageFiles, corrupt
+
+PIPELINE = [dict(type='LoadImageFromFile'), dict(type='PackInputs')]
+
+
+@pytest.fixture
+def red(tmp_path):
+    Image.new('RGB', (40, 36), (255, 0, 0)).save(tmp_path / 'red.png')
+    return tmp_path
+
+
+def test_an_image_comes_with_its_label(red):
+    sample = ImageFiles(red, ['red.png'], [7], PIPELINE)[0]
+    assert sample['inputs'].shape == (3, 36, 40)
+    assert sample['inputs'][:, 0, 0].tolist() == [0, 0, 255]  # BGR, as mmcv reads
+    assert sample['data_samples'].gt_label.tolist() == [7]
+
+
+def test_unreadable_images_are_named(red):
+    (red / 'red.png').write_bytes(b'no image')
+    with pytest.raises(RuntimeError, match=r'red\.png'):
+        ImageFiles(red, ['red.png'], [0], PIPELINE)[0]
+
+
+def test_corruptions_are_given_rgb(red, monkeypatch):
+    seen = []
+
+    def spy(image, corruption, severity, key):
+        seen.append((image[0, 0].tolist(), corruption, severity, key))
+        return np.full_like(image, (10, 20, 30))
+
+    monkeypatch.setattr(robustness_data, 'corrupt', spy)
+    sample = ImageFiles(red, ['red.png'], [0], PIPELINE, ('fog', 2))[0]
+    assert seen == [([255, 0, 0], 'fog', 2, 'red.png')]
+    assert sample['inputs'][:, 0, 0].tolist() == [30, 20, 10]
+
+
+def test_without_the_library_the_fix_is_named(monkeypatch):
+    monkeypatch.setattr(robustness_data, 'LIBRARY', 'no-such-library')
+    with pytest.raises(ImportError, match="extra 'corruptions'"):
+        corrupt(np.zeros((32, 32, 3), np.uint8), 'fog', 1, 'a')
+
+
+@pytest.fixture
+def scene():
+    """A smooth image, different in each channel."""
+    y, x = np.mgrid[:64, :64]
+    return np.stack([4 * x, 4 * y, 2 * (x + y)], axis=2).astype(np.uint8)
+
+
+@pytest.mark.parametrize('corruption', CORRUPTIONS)
+def test_every_corruption_works_on_small_images_and_repeats(scene, corruption):
+    pytest.importorskip('imagecorruptions')
+    np.random.seed(1)
+    first = corrupt(scene, corruption, 3, 'a.png')
+    np.random.seed(2)
+    state = np.random.get_state()[1].copy()
+    again = corrupt(scene, corruption, 3, 'a.png')
+    assert first.shape == scene.shape and first.dtype == np.uint8
+    assert np.abs(first.astype(int) - scene).mean() > 1
+    assert np.array_equal(first, again)
+    assert np.array_equal(np.random.get_state()[1], state)  # other draws are not touched
+
+
+@pytest.mark.parametrize('corruption', ['gaussian_noise', 'impulse_noise', 'glass_blur', 'frost'])
+def test_every_image_has_a_corruption_of_its_own(scene, corruption):
+    pytest.importorskip('imagecorruptions')
+    one, other = (corrupt(scene, corruption, 3, key) for key in ('a.png', 'b.png'))
+    assert not np.array_equal(one, other)
+
+
+def test_higher_severities_are_worse(scene):
+    pytest.importorskip('imagecorruptions')
+    distance = [
+        np.abs(corrupt(scene, 'gaussian_noise', s, 'a').astype(int) - scene).mean()
+        for s in (1, 3, 5)
+    ]
+    assert distance == sorted(distance)
+
+
+def test_loader_workers_make_the_same_images(red):
+    pytest.importorskip('imagecorruptions')
+    data = ImageFiles(red, ['red.png'] * 4, [0] * 4, PIPELINE, ('shot_noise', 3))
+    expected = data[0]['inputs']
+    loader = torch.utils.data.DataLoader(data, 2, num_workers=2, collate_fn=list)
+    found = [sample['inputs'] for batch in loader for sample in batch]
+    assert len(found) == 4 and all(torch.equal(image, expected) for image in found)

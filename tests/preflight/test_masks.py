@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmc2fmae.errors import DatasetError
+from mmc2fmae.files import evenly
+from mmc2fmae.preflight.masks import check_masks
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """Write masks of given values, half and half, and return (photograph, mask) paths."""
+
+    def write(*values, mode=np.uint8):
+        found = []
+        for i, (left, right) in enumerate(values):
+            photo, path = tmp_path / f'{i}.jpg', tmp_path / f'{i}.png'
+            Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(photo)
+            mask = np.full((4, 6), left, mode)
+            mask[:, 3:] = right
+            Image.fromarray(mask).save(path)
+            found.append((str(photo), str(path)))
+        return found
+
+    return write
+
+
+def test_classes_and_255_pass(pairs):
+    assert '2 of 2 masks read, 3 values' in check_masks(pairs((0, 2), (1, 255)), 3)
+
+
+def test_ade20k_counts_from_one(pairs):
+    assert 'classes 1 to 3' in check_masks(pairs((0, 3), (1, 255)), 3, reduce_zero_label=True)
+    with pytest.raises(DatasetError, match=r'values \[4\] are outside'):
+        check_masks(pairs((0, 4)), 3, reduce_zero_label=True)
+
+
+def test_values_outside_come_with_a_histogram_and_the_file(pairs):
+    with pytest.raises(DatasetError) as error:
+        check_masks(pairs((0, 1), (0, 7)), 2)
+    text = str(error.value)
+    assert 'mask values [7] are outside the classes, the first is 7 in' in text
+    assert '1.png' in text
+    assert '     0  50.000%' in text and '     7  25.000%' in text
+
+
+def test_sixteen_bit_values_do_not_wrap_around(pairs):
+    with pytest.raises(DatasetError, match=r'values \[256\]'):
+        check_masks(pairs((0, 256), mode=np.uint16), 2)
+
+
+def test_classes_that_start_at_one_are_named(pairs):
+    with pytest.raises(DatasetError, match='set reduce_zero_label=True'):
+        check_masks(pairs((0, 1), (2, 3)), 3)
+
+
+@pytest.mark.parametrize('classes', [2, 150])
+def test_binary_masks_of_0_and_255_are_named_as_such(pairs, classes):
+    with pytest.raises(DatasetError, match=r'binary, 0 and 255.*Save the object as 1'):
+        check_masks(pairs((0, 255), (0, 0)), classes)
+
+
+def test_nothing_labelled_is_an_error(pairs):
+    with pytest.raises(DatasetError, match='no pixel of any mask is labelled'):
+        check_masks(pairs((0, 0)), 3, reduce_zero_label=True)
+    with pytest.raises(DatasetError, match='no images'):
+        check_masks([], 3)
+
+
+def test_missing_coloured_and_unequal_masks_are_named(pairs, tmp_path):
+    found = pairs((0, 1), (0, 1))
+    Image.fromarray(np.zeros((4, 5), np.uint8)).save(found[1][1])
+    with pytest.raises(DatasetError, match=r'1\.png is 5 x 4 pixels, its photograph .* is 6 x 4'):
+        check_masks(found, 2)
+    Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(found[1][1])
+    with pytest.raises(DatasetError, match=r'1\.png: label map has mode RGB'):
+        check_masks(found, 2)
+    (tmp_path / '1.png').unlink()
+    with pytest.raises(DatasetError, match=r'1 of 2 images have no mask'):
+        check_masks(found, 2)
+
+
+def test_a_sample_is_spread_over_all():
+    assert evenly(range(10), 4) == [0, 3, 6, 9]
+    assert evenly([1, 2], None) == evenly([1, 2], 5) == [1, 2]
