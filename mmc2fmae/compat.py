@@ -281,14 +281,15 @@ _unguarded: list[Callable] = []
 
 def load_from_local(filename: str, map_location=None) -> dict:
     """Load a local checkpoint in place of mmengine's function, which logs the name of this one."""
-    from mmc2fmae.checkpoints.files import read_state_dict
-    from mmc2fmae.checkpoints.unpickling import load_torch
+    from safetensors.torch import load_file
+
+    from mmc2fmae.unpickling import load_torch
 
     path = os.path.expanduser(filename)
     if not os.path.isfile(path):
         raise FileNotFoundError(f'checkpoint {path} does not exist')
     if path.endswith('.safetensors'):
-        return dict(state_dict=read_state_dict(path))
+        return dict(state_dict=load_file(path))
     return load_torch(path, map_location)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from safetensors import safe_open
 from torch import Tensor
 
-from mmc2fmae.checkpoints.unpickling import load_torch
 from mmc2fmae.errors import CheckpointMismatch
+from mmc2fmae.unpickling import load_torch
 
 # Where the state dict lies in a file of several entries, in order of preference. 'teacher' and
 # 'student' are DINO's and iBOT's; the teacher is what they publish numbers of.

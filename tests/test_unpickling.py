@@ -6,8 +6,8 @@ import subprocess
 import pytest
 import torch
 
-from mmc2fmae.checkpoints.unpickling import load_torch, named_objects
 from mmc2fmae.errors import CheckpointMismatch
+from mmc2fmae.unpickling import load_torch, named_objects
 
 WEIGHTS = {'norm.weight': torch.arange(3.0)}
 
