@@ -31,6 +31,8 @@ test: $(stamp)
 lint: $(stamp)
 	$(python) -m ruff check .
 	$(python) -m ruff format --check .
+	$(VENV)/bin/lint-imports --no-logo
+	$(python) -m mypy
 
 env: $(stamp)
 	$(python) -m mmc2fmae.env
@@ -41,7 +43,7 @@ format: $(stamp)
 
 # The environment stays; to make it anew: rm -r .venv
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
 	find mmc2fmae tools tests configs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is written last, so an interrupted installation starts again at the next call.

@@ -5,15 +5,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
+
+Item = TypeVar('Item')
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 
 
 @contextmanager
-def atomic_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
+def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a file to write whose name appears, with the full content, when the block ends.
 
     Args:
@@ -36,7 +38,7 @@ def atomic_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
         raise
 
 
-def write_atomically(data: bytes, path: str | os.PathLike) -> None:
+def write_atomically(data: bytes, path: str | os.PathLike[str]) -> None:
     """Write a file so that its name never shows anything but its full content.
 
     Args:
@@ -50,7 +52,9 @@ def write_atomically(data: bytes, path: str | os.PathLike) -> None:
         file.write(data)
 
 
-def file_sha256(*paths: str | os.PathLike, progress: Callable[[int], object] | None = None) -> str:
+def file_sha256(
+    *paths: str | os.PathLike[str], progress: Callable[[int], object] | None = None
+) -> str:
     """Return the SHA-256 of the content of files, one after the other, in hexadecimal digits.
 
     Args:
@@ -81,21 +85,22 @@ def list_photographs(root: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES)
     return [name for name in list_files(root) if name.lower().endswith(tuple(suffixes))]
 
 
-def evenly(items: Sequence, number: int | None) -> list:
+def evenly(items: Sequence[Item], number: int | None) -> list[Item]:
     """Return ``number`` items spread evenly over ``items``, or all of them."""
     if number is None or number >= len(items):
         return list(items)
     return [items[i] for i in np.linspace(0, len(items) - 1, number).astype(int)]
 
 
-def missing_files(paths: Iterable[str | os.PathLike]) -> list[str]:
+def missing_files(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
     """Return the paths that do not exist; lists folders instead of asking for each file."""
     folders: dict[str, set[str]] = {}
     missing = []
     for path in map(str, paths):
         folder, name = os.path.split(path)
         if folder not in folders:
-            folders[folder] = set(os.listdir(folder or '.')) if os.path.isdir(folder or '.') else {}
+            there = os.path.isdir(folder or '.')
+            folders[folder] = set(os.listdir(folder or '.')) if there else set()
         if name not in folders[folder]:
             missing.append(path)
     return missing

@@ -34,7 +34,7 @@ _OTHERS = {
 }
 
 
-def open_image(source: str | os.PathLike | BinaryIO) -> Image.Image:
+def open_image(source: str | os.PathLike[str] | BinaryIO) -> Image.Image:
     """Open an image of one of :data:`FORMATS`; as with Pillow's own function, pixels come later.
 
     Args:
@@ -57,13 +57,13 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
-def _describe(source: str | os.PathLike | BinaryIO) -> str:
-    if hasattr(source, 'read'):
-        source.seek(0)
-        start = source.read(64)
-    else:
+def _describe(source: str | os.PathLike[str] | BinaryIO) -> str:
+    if isinstance(source, str | os.PathLike):
         with open(source, 'rb') as file:
             start = file.read(64)
+    else:
+        source.seek(0)
+        start = source.read(64)
     if not start:
         return 'empty file'
     found = next((name for magic, name in _OTHERS.items() if start.lstrip().startswith(magic)), '')
@@ -71,7 +71,7 @@ def _describe(source: str | os.PathLike | BinaryIO) -> str:
     return f'{what} of a format that is read ({", ".join(FORMATS)})'
 
 
-def upright_size(path: str | os.PathLike) -> tuple[int, int]:
+def upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Return a photograph's width and height as it is read for training: turned as EXIF says.
 
     Raises:
@@ -81,7 +81,7 @@ def upright_size(path: str | os.PathLike) -> tuple[int, int]:
     return (height, width) if turned else (width, height)
 
 
-def stored_size(path: str | os.PathLike) -> tuple[int, int, bool]:
+def stored_size(path: str | os.PathLike[str]) -> tuple[int, int, bool]:
     """Return a photograph's stored width and height, and whether EXIF turns it by a quarter.
 
     Raises:

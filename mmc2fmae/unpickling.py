@@ -88,7 +88,7 @@ def named_objects(path: str | Path) -> list[str]:
 def _scan(file: Any, found: dict[str, None]) -> None:
     """Add the names in one pickle to ``found``."""
     texts: list[str] = []  # strings in the order of use: STACK_GLOBAL takes the last two
-    memo: dict[int, str] = {}
+    memo: dict[Any, str] = {}
     stored = 0  # MEMOIZE numbers what it keeps
     last: str | None = None
     for opcode, argument, _ in pickletools.genops(file):
@@ -109,10 +109,10 @@ def _scan(file: Any, found: dict[str, None]) -> None:
                 stored += 1
             case 'BINPUT' | 'LONG_BINPUT' | 'PUT':
                 if last is not None:
-                    memo[int(argument)] = last
+                    memo[argument] = last
             case 'BINGET' | 'LONG_BINGET' | 'GET':
-                if int(argument) in memo:
-                    texts.append(memo[int(argument)])
-                last = memo.get(int(argument))
+                last = memo.get(argument)
+                if last is not None:
+                    texts.append(last)
             case _:
                 last = None

@@ -1,7 +1,9 @@
 """What a plain ViT looks like and how its images are prepared: read off weights and modules."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import isqrt
+from typing import Any
 
 import torch
 from mmpretrain.models import VisionTransformer
@@ -59,7 +61,7 @@ class Architecture:
         """Rows and columns of patches."""
         return self.img_size[0] // self.patch_size, self.img_size[1] // self.patch_size
 
-    def options(self) -> dict:
+    def options(self) -> dict[str, Any]:
         """Return the options that build the ViT with mmpretrain's VisionTransformer."""
         return dict(
             arch=dict(
@@ -81,7 +83,9 @@ class Architecture:
         """Return the shape of every weight under our names."""
         width, inner, patch = self.embed_dims, self.feedforward_channels, self.patch_size
         tokens = self.grid[0] * self.grid[1] + 1
-        shapes = dict(cls_token=(1, 1, width), pos_embed=(1, tokens, width))
+        shapes: dict[str, tuple[int, ...]] = dict(
+            cls_token=(1, 1, width), pos_embed=(1, tokens, width)
+        )
         shapes['patch_embed.projection.weight'] = (width, self.in_channels, patch, patch)
         shapes['patch_embed.projection.bias'] = (width,)
         for i in range(self.num_layers):
@@ -95,10 +99,9 @@ class Architecture:
                 shapes[f'{layer}.{name}.weight'] = (out, into)
                 if name != 'attn.qkv' or self.qkv_bias:
                     shapes[f'{layer}.{name}.bias'] = (out,)
-            norms = (f'{layer}.ln1', f'{layer}.ln2')
-            shapes |= {f'{n}.{leaf}': (width,) for n in norms for leaf in ('weight', 'bias')}
+            shapes |= _norm_shapes([f'{layer}.ln1', f'{layer}.ln2'], width)
         norms = (['ln1'] if self.final_norm else []) + (['ln2'] if self.pooled_norm else [])
-        return shapes | {f'{n}.{leaf}': (width,) for n in norms for leaf in ('weight', 'bias')}
+        return shapes | _norm_shapes(norms, width)
 
     def __str__(self) -> str:
         norms = [name for name in ('final_norm', 'pooled_norm') if getattr(self, name)]
@@ -109,6 +112,10 @@ class Architecture:
             f'{"with" if self.qkv_bias else "without"} bias, norms after the blocks: '
             f'{", ".join(norms) or "none"} (eps {self.norm_eps:g})'
         )
+
+
+def _norm_shapes(norms: Sequence[str], width: int) -> dict[str, tuple[int, ...]]:
+    return {f'{norm}.{leaf}': (width,) for norm in norms for leaf in ('weight', 'bias')}
 
 
 @dataclass(frozen=True)
@@ -136,11 +143,11 @@ class Preprocessing:
         Args:
             size: Side of the crop in pixels, in place of the checkpoint's.
         """
-        size = (size, size) if size else self.size
+        height, width = (size, size) if size else self.size
         return Compose(
             [
-                Resize(round(max(size) * 256 / 224), InterpolationMode.BICUBIC),
-                CenterCrop(size),
+                Resize(round(max(height, width) * 256 / 224), InterpolationMode.BICUBIC),
+                CenterCrop((height, width)),
                 ToTensor(),
                 Normalize(self.mean, self.std),
             ]
@@ -152,7 +159,7 @@ class Preprocessing:
         return f'RGB, mean {rounded[0]}, std {rounded[1]}{note}'
 
 
-def statement(arch: Architecture, preprocessing: Preprocessing | None) -> dict:
+def statement(arch: Architecture, preprocessing: Preprocessing | None) -> dict[str, Any]:
     """Return plain numbers that a checkpoint can carry about its backbone.
 
     Args:
@@ -168,13 +175,15 @@ def statement(arch: Architecture, preprocessing: Preprocessing | None) -> dict:
 def describe_module(vit: VisionTransformer) -> Architecture:
     """Describe a built ViT."""
     projection, first = vit.patch_embed.projection, vit.layers[0]
+    patch = int(projection.kernel_size[0])
+    rows, columns = map(int, vit.patch_resolution)
     return Architecture(
         embed_dims=int(vit.embed_dims),
         num_layers=int(vit.num_layers),
         num_heads=int(first.attn.num_heads),
         feedforward_channels=int(first.ffn.layers[1].in_features),
-        patch_size=int(projection.kernel_size[0]),
-        img_size=tuple(int(n * projection.kernel_size[0]) for n in vit.patch_resolution),
+        patch_size=patch,
+        img_size=(rows * patch, columns * patch),
         in_channels=int(projection.in_channels),
         qkv_bias=first.attn.qkv.bias is not None,
         final_norm=bool(vit.final_norm),
@@ -203,7 +212,7 @@ def describe_preprocessor(
 
 
 def describe_weights(
-    weights: dict[str, Tensor], stated: dict
+    weights: dict[str, Tensor], stated: dict[str, Any]
 ) -> tuple[Architecture, dict[str, Tensor]]:
     """Read the architecture off a ViT's weights and check that they are all there.
 
@@ -220,8 +229,8 @@ def describe_weights(
         CheckpointMismatch: Weights are missing or have shapes that do not fit together.
     """
     weights = dict(weights)
-    needed = ('patch_embed.projection.weight', 'pos_embed', 'cls_token', 'layers.0.attn.qkv.weight')
-    needed += ('layers.0.ffn.layers.0.0.weight',)
+    needed = ['patch_embed.projection.weight', 'pos_embed', 'cls_token', 'layers.0.attn.qkv.weight']
+    needed += ['layers.0.ffn.layers.0.0.weight']
     if absent := [key for key in needed if key not in weights]:
         raise CheckpointMismatch(
             'lacks parts of a plain ViT with a class token and absolute positions:\n'
@@ -268,18 +277,19 @@ def describe_weights(
 
 
 def _square_positions(
-    positions: Tensor, patch: int, stated: dict
+    positions: Tensor, patch: int, stated: dict[str, Any]
 ) -> tuple[Tensor, tuple[int, int]]:
     """Return positions as (1, 1 + h w, D), class token first, and their grid (h, w)."""
     if positions.ndim == 4:
-        grid = tuple(positions.shape[2:])
+        grid = (positions.shape[2], positions.shape[3])
         positions = positions.flatten(2).transpose(1, 2)
     elif positions.ndim != 3:
         raise CheckpointMismatch(
             f'has positions of shape {tuple(positions.shape)}: expected 3 axes'
         )
     elif 'img_size' in stated:
-        grid = tuple(side // patch for side in stated['img_size'])
+        height, width = stated['img_size']
+        grid = (height // patch, width // patch)
     else:
         grids = [
             isqrt(n) for n in (positions.shape[1] - 1, positions.shape[1]) if isqrt(n) ** 2 == n

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from mmengine.logging import print_log
 from mmpretrain.models import VisionTransformer
@@ -34,7 +35,7 @@ class Backbone:
     arch: Architecture
     preprocessing: Preprocessing
     source: str
-    stated: dict = field(default_factory=dict)
+    stated: dict[str, Any] = field(default_factory=dict)
     label_embeds: dict[str, Tensor] = field(default_factory=dict)
     unused: list[str] = field(default_factory=list)
 
@@ -44,7 +45,7 @@ class Backbone:
         numbers = sum(value.numel() for value in self.weights.values())
         assumed = 'num_heads' not in self.stated and self.arch.num_heads is not None
         heads = '; heads are assumed, --num-heads overrides' if assumed else ''
-        groups = Counter(re.match(r'(module\.)?[^.]+', key)[0] for key in self.unused)
+        groups = Counter(re.sub(r'^((module\.)?[^.]+).*', r'\1', key) for key in self.unused)
         left = ', '.join(f'{name} ({count})' for name, count in groups.items())
         labels = sorted({key.split('.')[1] for key in self.label_embeds})
         lines = [
@@ -64,7 +65,7 @@ class Backbone:
         return '\n'.join(lines)
 
 
-def read_backbone(path: str | Path, **stated: object) -> Backbone:
+def read_backbone(path: str | Path, **stated: Any) -> Backbone:
     """Read the backbone of a checkpoint, whichever house it comes from.
 
     Known are files of this project and mmpretrain, official MAE, MultiMAE (rgb path), timm, DINO,
@@ -95,8 +96,7 @@ def read_backbone(path: str | Path, **stated: object) -> Backbone:
         raise CheckpointMismatch(f'{file.path} ' + '\nand '.join(complaints))
     preprocessing = Preprocessing(arch.img_size, assumed='mean' not in stated)
     if 'mean' in stated:
-        mean, std = tuple(stated['mean']), tuple(stated['std'])
-        preprocessing = replace(preprocessing, mean=mean, std=std)
+        preprocessing = replace(preprocessing, mean=tuple(stated['mean']), std=tuple(stated['std']))
     labels = f'{prefix}label_embeds.'
     place = f' under {prefix!r}' if prefix else ''
     return Backbone(
@@ -115,7 +115,7 @@ def read_backbone(path: str | Path, **stated: object) -> Backbone:
 
 
 def build_backbone(
-    path: str | Path, out_type: str = 'raw', **stated: object
+    path: str | Path, out_type: str = 'raw', **stated: Any
 ) -> tuple[VisionTransformer, Preprocessing]:
     """Build the backbone of a checkpoint as a PyTorch module with its weights, for inference.
 
@@ -154,11 +154,10 @@ def weights_for(found: Backbone, module: nn.Module) -> dict[str, Tensor]:
         module: The module to fill; one without a class token gets none.
     """
     weights = found.weights | found.label_embeds
-    if hasattr(module, 'patch_resolution'):
-        positions = resize_pos_embed(
-            weights['pos_embed'], found.arch.grid, tuple(module.patch_resolution)
-        )
-        if module.cls_token is None:
+    grid: Any = getattr(module, 'patch_resolution', None)
+    if grid is not None:
+        positions = resize_pos_embed(weights['pos_embed'], found.arch.grid, tuple(grid))
+        if getattr(module, 'cls_token', None) is None:
             weights.pop('cls_token')
             positions = positions[:, 1:]
         weights['pos_embed'] = positions

@@ -76,7 +76,7 @@ DATASET: Types = {
 }
 
 
-def read_embedded(path: str | Path) -> tuple[dict, dict]:
+def read_embedded(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Read model and data set of the pre-training that a checkpoint comes from.
 
     Args:
@@ -125,9 +125,12 @@ def parse_config(text: str) -> dict[str, Any]:
     fields = {}
     for statement in ast.parse(text).body:
         try:
-            (target,) = statement.targets
-            fields[target.id] = ast.literal_eval(_DictCalls().visit(statement.value))
-        except (AttributeError, ValueError, TypeError) as error:
+            match statement:
+                case ast.Assign([ast.Name(name)], value):
+                    fields[name] = ast.literal_eval(_DictCalls().visit(value))
+                case _:
+                    raise ValueError(f'{type(statement).__name__} is no assignment to a name')
+        except (ValueError, TypeError) as error:
             raise ValueError(f'line {statement.lineno} is no plain value ({error})') from error
     return fields
 
@@ -147,7 +150,7 @@ class _DictCalls(ast.NodeTransformer):
         return node
 
 
-def check(spec: Any, types: Types, place: str) -> dict:
+def check(spec: Any, types: Types, place: str) -> dict[str, Any]:
     """Return a part's config without what is passed over, once every name in it is known.
 
     Args:
@@ -202,7 +205,7 @@ def _plain_value(value: Any, place: str) -> Any:
     return value
 
 
-def _check_folders(dataset: dict) -> None:
+def _check_folders(dataset: dict[str, Any]) -> None:
     """Refuse a list or a folder beyond the data set's own folder, and anything but local files.
 
     Raises:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -16,7 +17,7 @@ from mmc2fmae.errors import CheckpointMismatch
 from mmc2fmae.files import write_atomically
 
 TARGETS = ('mmc2fmae', 'timm', 'huggingface')
-_TIMM_SIZES = {
+_TIMM_SIZES: dict[tuple[int, int, int | None], str] = {
     (192, 12, 3): 'tiny',
     (384, 12, 6): 'small',
     (768, 12, 12): 'base',
@@ -86,7 +87,7 @@ def export_backbone(backbone: Backbone, dst: str | Path, to: str) -> None:
     _require_same(backbone, read_backbone(dst), labels=to == 'mmc2fmae')
 
 
-def timm_call(arch: Architecture) -> tuple[str, dict]:
+def timm_call(arch: Architecture) -> tuple[str, dict[str, Any]]:
     """Return name and options with which ``timm.create_model`` builds an architecture.
 
     Args:
@@ -101,7 +102,7 @@ def timm_call(arch: Architecture) -> tuple[str, dict]:
             'one of them: fine-tuned backbones are to be built with final_norm=False'
         )
     size = _TIMM_SIZES.get((arch.embed_dims, arch.num_layers, arch.num_heads))
-    name, options = f'vit_{size}_patch{arch.patch_size}_224', {}
+    name, options = f'vit_{size}_patch{arch.patch_size}_224', dict[str, Any]()
     if not size or not timm.is_model(name):
         name = 'vit_base_patch16_224'
         options = dict(
@@ -125,7 +126,7 @@ def timm_call(arch: Architecture) -> tuple[str, dict]:
     return name, options
 
 
-def timm_config(arch: Architecture, preprocessing: Preprocessing) -> dict:
+def timm_config(arch: Architecture, preprocessing: Preprocessing) -> dict[str, Any]:
     """Return the JSON that timm's hub puts beside weights."""
     name, options = timm_call(arch)
     return dict(
@@ -145,7 +146,9 @@ def timm_config(arch: Architecture, preprocessing: Preprocessing) -> dict:
     )
 
 
-def huggingface_config(arch: Architecture, preprocessing: Preprocessing) -> tuple[dict, dict]:
+def huggingface_config(
+    arch: Architecture, preprocessing: Preprocessing
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return ``config.json`` and ``preprocessor_config.json`` of a Hugging Face ViT folder."""
     height, width = arch.img_size
     config = dict(

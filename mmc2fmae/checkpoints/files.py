@@ -33,7 +33,7 @@ class CheckpointFile:
 
     path: Path
     weights: dict[str, Tensor]
-    stated: dict = field(default_factory=dict)
+    stated: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Meta:
             :func:`mmc2fmae.checkpoints.embedded.parse_config` alone; None without one.
     """
 
-    backbone: dict = field(default_factory=dict)
+    backbone: dict[str, Any] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None
     config: str | None = None
 
@@ -106,7 +106,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     return read_file(path).weights
 
 
-def unwrap(checkpoint: dict) -> dict[str, Tensor]:
+def unwrap(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
     """Return the state dict of a checkpoint that wraps it among other things.
 
     Args:
@@ -129,13 +129,13 @@ def unwrap(checkpoint: dict) -> dict[str, Tensor]:
     raise CheckpointMismatch(f'no state dict: found {found}, expected tensors or {CONTAINERS}')
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict]:
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     with safe_open(path, 'pt') as file:
         stated = json.loads((file.metadata() or {}).get(METADATA_KEY, '{}'))
         return {key: file.get_tensor(key) for key in file.keys()}, stated  # noqa: SIM118
 
 
-def _read_torch(path: Path) -> tuple[dict[str, Tensor], dict]:
+def _read_torch(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     checkpoint = load_torch(path)
     try:
         return unwrap(checkpoint), _meta(checkpoint, path).backbone
@@ -180,7 +180,7 @@ _STATED = dict(
 )
 
 
-def _check_statement(stated: Any, path: Path) -> dict:
+def _check_statement(stated: object, path: Path) -> dict[str, Any]:
     """Return what a file says about its backbone: numbers that can be calculated with.
 
     Raises:
@@ -190,15 +190,15 @@ def _check_statement(stated: Any, path: Path) -> dict:
     if isinstance(stated, dict):
         said = {name: stated[name] for name in _STATED if stated.get(name) is not None}
         wrong = {name: value for name, value in said.items() if not _STATED[name](value)}
-    if wrong:
-        raise CheckpointMismatch(
-            f'{path} says {str(wrong)[:100]} about its backbone, which cannot be: it is damaged, '
-            'or another program wrote it'
-        )
-    return stated
+        if not wrong:
+            return stated
+    raise CheckpointMismatch(
+        f'{path} says {str(wrong)[:100]} about its backbone, which cannot be: it is damaged, or '
+        'another program wrote it'
+    )
 
 
-def _read_config(folder: Path) -> dict:
+def _read_config(folder: Path) -> dict[str, Any]:
     """Read what the JSON files of a Hugging Face or timm folder say.
 
     Raises:
@@ -229,7 +229,7 @@ def _read_config(folder: Path) -> dict:
     return {key: value for key, value in stated.items() if value is not None}
 
 
-def _read_object(path: Path) -> dict:
+def _read_object(path: Path) -> dict[str, Any]:
     """Read a JSON object; {} where there is no such file."""
     try:
         content = json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}

@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 from mmc2fmae.checkpoints.files import FOLDER_WEIGHTS
 
 
-def latest_checkpoint(work_dir: str | os.PathLike) -> Path | None:
+def latest_checkpoint(work_dir: str | os.PathLike[str]) -> Path | None:
     """Find the newest whole checkpoint of a run.
 
     Args:

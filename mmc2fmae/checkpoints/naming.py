@@ -253,12 +253,13 @@ def fuse_qkv(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     fused = dict(weights)
     for layer in _layers(weights):
         for leaf in ('weight', 'bias'):
-            parts = {x: fused.pop(f'{layer}.attn.{x}.{leaf}', None) for x in 'qkv'}
-            if leaf == 'bias' and parts['k'] is None and parts['q'] is not None:
+            keys = {x: f'{layer}.attn.{x}.{leaf}' for x in 'qkv'}
+            parts = {x: fused.pop(key) for x, key in keys.items() if key in fused}
+            if leaf == 'bias' and 'k' not in parts and 'q' in parts:
                 parts['k'] = torch.zeros_like(parts['q'])
-            absent = [f'{layer}.attn.{x}.{leaf}' for x, part in parts.items() if part is None]
+            absent = [key for x, key in keys.items() if x not in parts]
             if not absent:
-                fused[f'{layer}.attn.qkv.{leaf}'] = torch.cat(list(parts.values()))
+                fused[f'{layer}.attn.qkv.{leaf}'] = torch.cat([parts[x] for x in 'qkv'])
             elif len(absent) < 3:
                 raise CheckpointMismatch(
                     'lacks a part of the attention:\n' + '\n'.join(f'  missing {k}' for k in absent)

@@ -1,6 +1,7 @@
 """Command-line options of the tools that read a checkpoint of any house."""
 
 import argparse
+from typing import Any
 
 OPTIONS = ('num_heads', 'mean', 'std')
 
@@ -19,7 +20,7 @@ def add_statement_arguments(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def stated(args: argparse.Namespace) -> dict:
+def stated(args: argparse.Namespace) -> dict[str, Any]:
     """Return the options as keywords of :func:`mmc2fmae.checkpoints.read_backbone`.
 
     Raises:

@@ -68,8 +68,10 @@ def read_label_file(path: Path, wnids: Sequence[str]) -> dict[str, int]:
     lines = path.read_text(encoding='utf-8').splitlines()
     try:
         if path.suffix == '.csv':
-            rows = list(csv.DictReader(lines))
-            return {row['ImageId']: index[row['PredictionString'].split()[0]] for row in rows}
+            return {
+                row['ImageId']: index[row['PredictionString'].split()[0]]
+                for row in csv.DictReader(lines)
+            }
         if len(lines[0].split()) == 2:
             rows = [line.split() for line in lines if line.strip()]
             return {Path(name).stem: int(label) for name, label in rows}
@@ -167,12 +169,12 @@ class ImageFolders(BaseDataset):
                 'expected=None'
             )
         if self.label_file:
-            labels = self._labels_of_file(names)
+            labels = self._labels_of_file(self.label_file, names)
         else:
             labels = labels_of_folders(self.folder, names, self.CLASSES)
         kept = fixed_share(names, labels, self.label_share)
         if self.label_list:
-            kept = self._listed(names)
+            kept = self._listed(self.label_list, names)
         if len(kept) < len(names):
             print_log(f'{self.folder}: {len(kept):,} of {len(names):,} labels are used', 'current')
         return [dict(img_path=str(self.folder / names[i]), gt_label=labels[i]) for i in kept]
@@ -189,30 +191,30 @@ class ImageFolders(BaseDataset):
             path = self.get_data_info(idx)['img_path']
             raise SampleError(f'{path}: cannot be read ({error})') from error
 
-    def _labels_of_file(self, names: list[str]) -> list[int]:
-        if not self.label_file.is_file():
-            raise FileNotFoundError(f'label_file {self.label_file} does not exist')
-        table = read_label_file(self.label_file, self.CLASSES)
+    def _labels_of_file(self, file: Path, names: list[str]) -> list[int]:
+        if not file.is_file():
+            raise FileNotFoundError(f'label_file {file} does not exist')
+        table = read_label_file(file, self.CLASSES)
         missing = [name for name in names if Path(name).stem not in table]
         wrong = [name for name, label in table.items() if not 0 <= label < len(self.CLASSES)]
         if missing or wrong:
             raise LabelsError(
-                f'{self.label_file}: {len(missing)} photographs have no label (first '
+                f'{file}: {len(missing)} photographs have no label (first '
                 f'{missing[:3]}), {len(wrong)} labels are outside 0 to {len(self.CLASSES) - 1} '
                 f'(first {wrong[:3]})'
             )
         return [table[Path(name).stem] for name in names]
 
-    def _listed(self, names: list[str]) -> list[int]:
-        if not self.label_list.is_file():
-            raise FileNotFoundError(f'label_list {self.label_list} does not exist')
+    def _listed(self, file: Path, names: list[str]) -> list[int]:
+        if not file.is_file():
+            raise FileNotFoundError(f'label_list {file} does not exist')
         stems = {Path(name).stem: i for i, name in enumerate(names)}
-        lines = [line.strip() for line in self.label_list.read_text(encoding='utf-8').splitlines()]
+        lines = [line.strip() for line in file.read_text(encoding='utf-8').splitlines()]
         wanted = [Path(line).stem for line in lines if line]
         missing = [stem for stem in wanted if stem not in stems]
         if missing:
             raise LabelsError(
-                f'{self.label_list} lists {len(missing)} photographs that {self.folder} does not '
+                f'{file} lists {len(missing)} photographs that {self.folder} does not '
                 f'hold, first {missing[:3]}'
             )
         return sorted(stems[stem] for stem in wanted)

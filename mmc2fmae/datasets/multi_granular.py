@@ -130,7 +130,7 @@ class MultiGranularDataset(BaseDataset):
         """Return the sample after the pipeline; see ``on_error`` for unreadable ones."""
         if self.on_error == 'raise':
             return self.prepare_data(idx)
-        reasons = []
+        reasons: list[str] = []
         for successor in range(len(self)):
             info = self.get_data_info((idx + successor) % len(self))
             info.update(rng=self.progress.rng(idx), skipped='\n'.join(reasons))

@@ -43,7 +43,8 @@ def apportion(
     order = np.lexsort((rng.random(shares.shape), -fractions))
     left_over = totals - floors.sum(axis=1)
     floors[np.arange(len(order))[:, None], order] += np.arange(order.shape[1]) < left_over[:, None]
-    return floors.astype(np.int64)
+    counts: np.ndarray = floors.astype(np.int64)
+    return counts
 
 
 def _fill(total: float, weights: np.ndarray, capacities: np.ndarray) -> np.ndarray:
@@ -90,4 +91,5 @@ def sample_visible_counts(
     """
     shares = rng.dirichlet(np.full(num_granularities, concentration))
     capacities = np.full(num_granularities, num_patches)
-    return apportion(np.array([num_visible]), shares, capacities, rng)[0]
+    counts: np.ndarray = apportion(np.array([num_visible]), shares, capacities, rng)[0]
+    return counts

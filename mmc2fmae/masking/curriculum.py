@@ -44,9 +44,11 @@ class Curriculum:
 
     def __call__(self, t: float) -> tuple[float, float]:
         """Return (alpha_S, alpha_I) at training progress ``t`` in [0, 1]."""
-        return tuple(
-            float(np.interp(t, *zip(*knots, strict=True))) for knots in (self.alpha_s, self.alpha_i)
-        )
+        return _interpolate(t, self.alpha_s), _interpolate(t, self.alpha_i)
+
+
+def _interpolate(t: float, knots: Knots) -> float:
+    return float(np.interp(t, [time for time, _ in knots], [value for _, value in knots]))
 
 
 _FIRST, _SECOND, _THIRD = ((0, 1), (0.5, 0)), ((0, 0), (0.5, 1), (1, 0)), ((0.5, 0), (1, 1))
@@ -64,7 +66,7 @@ PRESETS = {
 }
 
 
-def build_curriculum(spec: 'str | dict | Curriculum') -> Curriculum:
+def build_curriculum(spec: str | dict[str, Knots] | Curriculum) -> Curriculum:
     """Return a preset by name or a curriculum from ``dict(alpha_s=knots, alpha_i=knots)``.
 
     Raises:

@@ -26,8 +26,8 @@ def patch_labels(label_map: np.ndarray, cell: int) -> np.ndarray:
     if height % cell or width % cell:
         raise ValueError(f'label map of {height} x {width} does not divide into cells of {cell}')
     rows, columns = height // cell, width // cell
-    pixels = label_map.reshape(rows, cell, columns, cell).transpose(0, 2, 1, 3)
-    pixels = pixels.reshape(rows * columns, cell * cell)
+    cells = label_map.reshape(rows, cell, columns, cell).transpose(0, 2, 1, 3)
+    pixels = cells.reshape(rows * columns, cell * cell)
     labels = pixels[:, 0].copy()
     mixed = np.flatnonzero((pixels != labels[:, None]).any(axis=1))
     if len(mixed) == 0:
@@ -121,10 +121,11 @@ def select_objects(
     """
     areas = np.bincount(labels, minlength=1)
     areas[0] = 0
-    keep = areas >= max(min_area, 1)
+    keep: np.ndarray = areas >= max(min_area, 1)
     if max_instances is not None:
         keep[np.argsort(-areas, kind='stable')[max_instances:]] = False
-    return keep[labels]
+    selected: np.ndarray = keep[labels]
+    return selected
 
 
 def instance_guided_mask(
@@ -184,7 +185,9 @@ def blend_top_k(
     """
     # n binary masks give at most 2^n scores: rank those instead of all positions. Whole-number
     # ranks + uniform noise then sort by score and shuffle within equal scores.
-    codes = sum(mask.astype(np.uint8) << bit for bit, mask in enumerate(masks))
+    codes: np.ndarray = np.zeros(masks[0].shape, np.uint8)
+    for bit, mask in enumerate(masks):
+        codes |= mask.astype(np.uint8) << bit
     scores = [
         sum(weight for bit, weight in enumerate(weights) if code >> bit & 1)
         for code in range(2 ** len(weights))
@@ -225,8 +228,8 @@ def progressive_mask(
         alpha_s: Coefficient of the semantic-guided mask.
         alpha_i: Coefficient of the instance-guided mask; the random mask has the remainder.
         rng: Random source.
-        semantic_labels: (N,) class of each patch; needed where ``alpha_s > 0``.
-        instance_labels: (N,) instance of each patch; needed where ``alpha_i > 0``.
+        semantic_labels: (N,) class of each patch; None where ``alpha_s`` is 0.
+        instance_labels: (N,) instance of each patch; None where ``alpha_i`` is 0.
         class_weights: See :func:`semantic_guided_mask`.
         alpha: See :func:`instance_guided_mask`.
         min_area: See :func:`select_objects`.
@@ -234,12 +237,19 @@ def progressive_mask(
 
     Returns:
         (M, N) boolean masks; row m has ``num_masked[m]`` True.
+
+    Raises:
+        ValueError: The labels of a strategy that is drawn are missing.
     """
     masks, weights = [], []
     if alpha_s > 0:
+        if semantic_labels is None:
+            raise ValueError(f'alpha_S is {alpha_s:g}: needs the semantic labels of the patches')
         masks.append(semantic_guided_mask(semantic_labels, num_masked, rng, class_weights))
         weights.append(alpha_s)
     if alpha_i > 0:
+        if instance_labels is None:
+            raise ValueError(f'alpha_I is {alpha_i:g}: needs the instance labels of the patches')
         masks.append(
             instance_guided_mask(instance_labels, num_masked, rng, alpha, min_area, max_instances)
         )

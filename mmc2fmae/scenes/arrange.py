@@ -35,7 +35,7 @@ class Canvas(NamedTuple):
     """The objects' parts, drawn back to front at three times the scene's resolution.
 
     Args:
-        index: uint8 (3 H, 3 W): 0 background, then one number for each part, counted
+        parts: uint8 (3 H, 3 W): 0 background, then one number for each part, counted
             through all objects back to front.
         owner: uint8 (256,): part number to 1 + the object's place in the list.
         instance: uint8 (H, W): 0 background, else 1 + the place of the object seen
@@ -43,7 +43,7 @@ class Canvas(NamedTuple):
         things: The objects, back to front.
     """
 
-    index: np.ndarray
+    parts: np.ndarray
     owner: np.ndarray
     instance: np.ndarray
     things: list[Thing]
@@ -54,7 +54,8 @@ def arrange(spec: SceneSpec, rng: np.random.Generator, label: int) -> Canvas:
 
     Distractors that hide too much of the main object, or are hardly seen, are taken out.
     """
-    behind, ahead = [], []
+    behind: list[Thing] = []
+    ahead: list[Thing] = []
     main = _place(spec, rng, label, None)
     others = [c for c in range(len(THINGS)) if c != label]
     for _ in range(int(rng.integers(spec.objects[0], spec.objects[1] + 1)) - 1):

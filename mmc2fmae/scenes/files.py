@@ -3,7 +3,7 @@
 import os
 import shutil
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -111,7 +111,8 @@ def coco_annotations(scene: Scene) -> list[dict]:
 
 def coco_file(scenes: list[Written], split: str) -> dict:
     """The content of a COCO instances file for the scenes of a split, in order."""
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number, scene in enumerate(scenes, 1):
         images.append(
             {'id': number, 'file_name': scene.name, 'width': scene.size, 'height': scene.size}

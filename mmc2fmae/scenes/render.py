@@ -84,8 +84,10 @@ def _paint(
             tables[:, number] = pairs[part.role]
         name = draw_texture(spec, rng, THINGS[thing.category])
         _texture(rng, thing, name, light, canvas.instance == k, mix, shade)
-    first, second = (_average(cv2.applyColorMap(canvas.index, t[:, None]), size) for t in tables)
-    there = _average(cv2.compare(canvas.index, 0, cv2.CMP_GT), size).astype(np.float32) / 255
+    first, second = (_average(cv2.applyColorMap(canvas.parts, t[:, None]), size) for t in tables)
+    there = (
+        _average(np.where(canvas.parts > 0, 255, 0).astype(np.uint8), size).astype(np.float32) / 255
+    )
     front = first + mix[..., None] * (second.astype(np.float32) - first)
     return front * (shade / 255)[..., None] + _shaded(spec, rng, backdrop, there)
 

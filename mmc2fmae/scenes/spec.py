@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
+from typing import Any
 
 # Sorted, so that the class index of an ImageNet-style folder loader equals the index in THINGS.
 THINGS = (
@@ -97,8 +98,9 @@ class SceneSpec:
     def __post_init__(self) -> None:
         for field in fields(self):
             value, (low, high) = getattr(self, field.name), _LIMITS[field.name]
-            pair = isinstance(field.default, tuple)
-            whole = isinstance(field.default[0] if pair else field.default, int)
+            default: Any = field.default
+            pair = isinstance(default, tuple)
+            whole = isinstance(default[0] if pair else default, int)
             kind = Integral if whole else Real
             parts = tuple(value) if isinstance(value, (tuple, list)) else (value,)
             good = (

@@ -5,10 +5,11 @@ from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 from PIL import Image
 
+Box = tuple[int, int, int, int]
+"""(left, top, right, bottom) in pixels."""
 
-def crop_labels(
-    labels: np.ndarray, box: tuple[int, int, int, int], size: tuple[int, int]
-) -> np.ndarray:
+
+def crop_labels(labels: np.ndarray, box: Box, size: tuple[int, int]) -> np.ndarray:
     """Crop and resize a label map by nearest neighbour: no id is ever invented.
 
     Args:
@@ -25,9 +26,7 @@ def crop_labels(
     return labels[rows.astype(np.int64)[:, None], columns.astype(np.int64)]
 
 
-def crop_continuous(
-    values: np.ndarray, box: tuple[int, int, int, int], size: tuple[int, int]
-) -> np.ndarray:
+def crop_continuous(values: np.ndarray, box: Box, size: tuple[int, int]) -> np.ndarray:
     """Crop a map of a quantity and resize it as photographs are, by an antialiased bicubic filter.
 
     Args:
@@ -63,14 +62,15 @@ class JointCrop(BaseTransform):
         self.size = size
         self.label_stride = label_stride
 
-    def box(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, ...]:
+    def box(self, width: int, height: int, rng: np.random.Generator) -> Box:
         """Return (left, top, right, bottom) of the crop in a ``width`` x ``height`` image."""
         raise NotImplementedError
 
     def transform(self, results: dict) -> dict:
         """Replace ``rgb`` by (size, size, 3) uint8, label maps by their crop at the stride."""
         image = results['rgb']
-        box = self.box(*image.size, results['rng'])
+        width, height = image.size
+        box = self.box(width, height, results['rng'])
         side = (self.size, self.size)
         # Crop before resizing, as torchvision does: no pixel outside the box bleeds in.
         results['rgb'] = np.array(image.crop(box).resize(side, Image.Resampling.BICUBIC))
@@ -105,10 +105,10 @@ class JointRandomResizedCrop(JointCrop):
         ratio: tuple[float, float] = (3 / 4, 4 / 3),
     ) -> None:
         super().__init__(size, label_stride)
-        self.scale = tuple(scale)
-        self.ratio = tuple(ratio)
+        self.scale = (scale[0], scale[1])
+        self.ratio = (ratio[0], ratio[1])
 
-    def box(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, ...]:
+    def box(self, width: int, height: int, rng: np.random.Generator) -> Box:
         """Draw the crop as torchvision's RandomResizedCrop does: ten tries, then the centre."""
         for _ in range(10):
             area = width * height * rng.uniform(*self.scale)
@@ -143,7 +143,7 @@ class JointCenterCrop(JointCrop):
         super().__init__(size, label_stride)
         self.crop_ratio = crop_ratio
 
-    def box(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, ...]:
+    def box(self, width: int, height: int, rng: np.random.Generator) -> Box:
         """Return the centre square."""
         side = round(min(width, height) * self.crop_ratio)
         left, top = (width - side) // 2, (height - side) // 2
