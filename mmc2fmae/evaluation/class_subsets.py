@@ -1,9 +1,9 @@
 """Sets that hold only some of a model's classes: ImageNet-A, ImageNet-R, or a user's own."""
 
 import os
-import pkgutil
 from collections.abc import Sequence
 from hashlib import sha256
+from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,7 +45,7 @@ def resolve_classes(classes: str | Sequence[str]) -> list[str]:
         if classes not in SUBSETS:
             known = ['imagenet', *SUBSETS]
             raise ValueError(f'classes {classes!r}: expected one of {known} or a list of names')
-        return pkgutil.get_data('timm.data', f'_info/{SUBSETS[classes]}').decode().split()
+        return files('timm.data').joinpath(f'_info/{SUBSETS[classes]}').read_text().split()
     names = list(folder_names(classes))
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -1,17 +1,19 @@
 """Results kept on disk as soon as they are known, so that nothing is ever evaluated twice."""
 
 import json
+from dataclasses import asdict, astuple, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 from mmc2fmae.files import write_atomically
 
 
-class Counts(NamedTuple):
+@dataclass(frozen=True)
+class Counts:
     """What is counted over images; integers, so that parts add up to the same whole.
 
-    Args:
+    Attributes:
         correct: Right predictions among the classes of the set.
         correct_all: Right predictions among all classes of the model.
         total: Images.
@@ -22,7 +24,11 @@ class Counts(NamedTuple):
     total: int
 
     def __add__(self, other: 'Counts') -> 'Counts':
-        return Counts(*(a + b for a, b in zip(self, other, strict=True)))
+        return Counts(
+            self.correct + other.correct,
+            self.correct_all + other.correct_all,
+            self.total + other.total,
+        )
 
 
 class ResultStore:
@@ -35,7 +41,7 @@ class ResultStore:
             pipeline, files, ... but not how the work is split.
     """
 
-    def __init__(self, root: str | Path, name: str, settings: dict) -> None:
+    def __init__(self, root: str | Path, name: str, settings: dict[str, Any]) -> None:
         self.settings = json.dumps(settings, indent=1, sort_keys=True, default=str)
         self.key = sha256(self.settings.encode()).hexdigest()[:16]
         self.folder = Path(root, f'{name}-{self.key}')
@@ -49,7 +55,7 @@ class ResultStore:
         path = self.folder / f'{unit}.json'
         try:
             counts = Counts(**json.loads(path.read_text()))
-            if not all(isinstance(n, int) and 0 <= n <= counts.total for n in counts):
+            if not all(isinstance(n, int) and 0 <= n <= counts.total for n in astuple(counts)):
                 raise ValueError(f'expected counts of images, found {counts}')
             return counts
         except FileNotFoundError:
@@ -59,7 +65,7 @@ class ResultStore:
 
     def write(self, unit: str, counts: Counts) -> None:
         """Keep the counts of a unit, whole or not at all."""
-        write_atomically(json.dumps(counts._asdict()).encode(), self.folder / f'{unit}.json')
+        write_atomically(json.dumps(asdict(counts)).encode(), self.folder / f'{unit}.json')
 
     def describe(self) -> None:
         """Write ``settings.json``, which says what the key in the folder's name stands for."""

@@ -63,9 +63,9 @@ class RobustnessSet:
 
     def folder_of(self, cell: tuple[str, int] | None) -> Path:
         """Return the folder that holds the class folders of a cell."""
-        if self.kind == 'corruptions':
-            return self.folder / cell[0] / str(cell[1])
-        return self.folder
+        if cell is None or self.kind != 'corruptions':
+            return self.folder
+        return self.folder / cell[0] / str(cell[1])
 
     def dataset(self, listing: Listing, cell: tuple[str, int] | None, picked: slice) -> ImageFiles:
         """Return the images of a cell that ``picked`` selects."""
@@ -168,8 +168,9 @@ def check_set(spec: RobustnessSet) -> Listing:
         FileNotFoundError: A folder is missing or empty.
         ValueError: A class is not known, cells differ, or images are missing.
     """
+    folders = list(dict.fromkeys(map(spec.folder_of, spec.cells)))
     if spec.kind == 'corruptions':
-        missing = [f'{c}/{s}' for c, s in spec.cells if not spec.folder_of((c, s)).is_dir()]
+        missing = [str(f.relative_to(spec.folder)) for f in folders if not f.is_dir()]
         if missing:
             raise FileNotFoundError(
                 f'{spec.folder}: expected 15 corruptions x 5 severities, {len(missing)} are '
@@ -178,24 +179,26 @@ def check_set(spec: RobustnessSet) -> Listing:
             )
     if spec.kind == 'on_the_fly':
         require_library()
-    first = None
-    for folder in dict.fromkeys(map(spec.folder_of, spec.cells)):
-        listing = list_images(folder, spec.classes, spec.subset)
-        if spec.images and len(listing.names) != spec.images:
-            raise ValueError(
-                f'{folder} has {len(listing.names)} images, {spec.protocol} has {spec.images}: '
-                'unpack the data set again (for a variant of your own: another protocol name, '
-                'without images)'
-            )
-        if first is None:
-            first, first_folder = listing, folder
-        elif listing.names != first.names:
+    first = _list_cell(spec, folders[0])
+    for folder in folders[1:]:
+        listing = _list_cell(spec, folder)
+        if listing.names != first.names:
             other = sorted({*listing.names} ^ {*first.names})
             raise ValueError(
-                f'{folder} and {first_folder} differ in {len(other)} files, first {other[0]}: all '
+                f'{folder} and {folders[0]} differ in {len(other)} files, first {other[0]}: all '
                 'corruptions are of the same images, unpack both again'
             )
     return first
+
+
+def _list_cell(spec: RobustnessSet, folder: Path) -> Listing:
+    listing = list_images(folder, spec.classes, spec.subset)
+    if spec.images and len(listing.names) != spec.images:
+        raise ValueError(
+            f'{folder} has {len(listing.names)} images, {spec.protocol} has {spec.images}: unpack '
+            'the data set again (for a variant of your own: another protocol name, without images)'
+        )
+    return listing
 
 
 def pick(listing: Listing, limit: int | None) -> Listing:
@@ -204,7 +207,7 @@ def pick(listing: Listing, limit: int | None) -> Listing:
     if limit is None or limit >= count:
         return listing
     places = [i * count // limit for i in range(limit)]
-    return Listing(*([column[i] for i in places] for column in listing))
+    return Listing([listing.names[i] for i in places], [listing.labels[i] for i in places])
 
 
 def units_of(spec: RobustnessSet, listing: Listing) -> Iterator[Unit]:

@@ -117,12 +117,13 @@ class GroundingDinoDetector(PublishedModel):
             outputs = self._forward([wide[i] for i, _ in pairs], [chunk.text for _, chunk in pairs])
             for (i, chunk), logits, shares in zip(pairs, *outputs, strict=True):
                 height, width = wide[i].shape[:2]
-                boxes, scores, classes = decode(logits, shares, chunk.tokens, (width, height))
+                decoded = decode(logits, shares, chunk.tokens, (width, height))
+                boxes, scores, _ = decoded
                 if not (boxes.isfinite().all() and scores.isfinite().all()):
                     raise UnusableOutput('boxes or scores', i)
                 keep = scores >= floor
-                boxes, scores, classes = (x[keep].cpu().numpy() for x in (boxes, scores, classes))
-                found[i].append((boxes, scores, np.asarray(chunk.classes)[classes]))
+                *kept, places = (part[keep].cpu().numpy() for part in decoded)
+                found[i].append((*kept, np.asarray(chunk.classes)[places]))
         return [
             _join(parts, image.shape[1], image.shape[0])
             for parts, image in zip(found, images, strict=True)

@@ -100,7 +100,7 @@ def distinct_boxes(boxes: np.ndarray, scores: np.ndarray, iou: float = 0.8) -> n
     """
     order = np.argsort(-_finite(scores), kind='stable')
     ranks = torch.arange(len(order), 0, -1, dtype=torch.float32)  # scores without ties
-    return order[nms(torch.from_numpy(np.float32(boxes)[order]), ranks, iou).numpy()]
+    return order[nms(torch.from_numpy(np.asarray(boxes, np.float32)[order]), ranks, iou).numpy()]
 
 
 def without_islands(mask: np.ndarray, min_pixels: int) -> np.ndarray:
@@ -122,7 +122,7 @@ def without_islands(mask: np.ndarray, min_pixels: int) -> np.ndarray:
     if stays[1:].all():
         return mask
     kept = np.zeros_like(mask)
-    kept[y : y + height, x : x + width] = stays.take(parts)
+    kept[y : y + height, x : x + width] = stays[parts]
     return kept
 
 
@@ -168,10 +168,10 @@ def compose_instances(
         )
     height, width = masks.shape[1:]
     min_pixels = max(1, round(min_area * height * width))
-    masks = [without_islands(mask, min_pixels) for mask in masks]
+    cleaned = [without_islands(mask, min_pixels) for mask in masks]
     # Run lengths compare many large masks in milliseconds. They go down the columns, hence the
     # transposed masks: their columns lie in memory one after the other.
-    runs = [rle.encode(mask.T.view(np.uint8)) for mask in masks]
+    runs = [rle.encode(mask.T.view(np.uint8)) for mask in cleaned]
     overlaps = rle.iou(runs, runs, [0] * len(runs))
     labels = np.zeros((height, width), dtype=np.uint8)
     kept: list[int] = []
@@ -180,8 +180,8 @@ def compose_instances(
     for i in np.lexsort((sizes, -scores)).tolist():
         if len(kept) == max_instances:
             break
-        visible = masks[i] & (labels == 0)
-        area = np.count_nonzero(visible)
+        visible = cleaned[i] & (labels == 0)
+        area = int(np.count_nonzero(visible))
         if area >= min_pixels and not (overlaps[i, kept] >= duplicate_iou).any():
             kept.append(i)
             areas.append(area)

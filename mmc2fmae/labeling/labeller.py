@@ -185,8 +185,7 @@ class Labeller:
         semantic = self.semantic(images)
         merged = [future.result() for future in pending]
         return [
-            _labels(photo, *what)
-            for photo, *what in zip(photos, found, chosen, merged, semantic, strict=True)
+            _labels(*parts) for parts in zip(photos, found, chosen, merged, semantic, strict=True)
         ]
 
 

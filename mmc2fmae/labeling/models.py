@@ -245,12 +245,11 @@ class PublishedModel:
         self.device, self.amp, self.batch_size = torch.device(device), amp, batch_size
         try:
             self.processor = processor_class.from_pretrained(folder)
-            self.tokenizer = (
+            if tokenizer:
                 # Said, since the default asks whether to run code that comes with the files.
-                transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-                if tokenizer
-                else None
-            )
+                self.tokenizer = transformers.AutoTokenizer.from_pretrained(
+                    folder, trust_remote_code=False
+                )
             self.model, loading = model_class.from_pretrained(
                 folder, dtype=torch.float32, output_loading_info=True
             )

@@ -46,7 +46,7 @@ class Prompts(NamedTuple):
         Args:
             path: Its path relative to the image folder, one of those given to `read_prompts`.
         """
-        return self.table[self.key(path)]
+        return self.table[self.key(path) or '']  # read_prompts refused paths without a key
 
     def digest(self) -> str:
         """Return 16 hexadecimal digits that change with what is asked for."""
@@ -195,40 +195,25 @@ def read_prompts(spec: str, paths: Sequence[str]) -> Prompts:
         DatasetError: A file is unusable, or a photograph or class has no names; the first are
             named.
     """
-    word, suffix = spec.strip().lower(), os.path.splitext(spec)[1].lower()
-    if word == 'imagenet':
-        key, lookup = _wnid, _wordnet_names
-        fix = (
-            'expected wnids as in n01440764/n01440764_18.JPEG; name the classes themselves '
-            "('person; car'), or use 'folders' or a .json file"
-        )
-    elif word == 'folders':
-        key, lookup = _folder, _folder_names
-        fix = "expected folders named by words; use 'imagenet' for wnids, or a .json or .txt file"
-    elif suffix == '.json':
-        key, lookup = _folder, _read_json(spec).get
-        fix = f'add them to {spec}; photographs in no folder need a .txt file'
-    elif suffix == '.txt':
-        key, lookup, fix = _anywhere, {'': _read_lines(spec)}.get, ''
-    elif os.path.isfile(spec):
-        raise DatasetError(f'{spec}: expected prompts in a .txt or .json file')
-    else:
-        key, lookup, fix = _anywhere, {'': spec.split(';')}.get, ''
-
-    examples: dict[str | None, str] = {}
+    key, lookup, fix = _source(spec)
+    examples: dict[str, str] = {}
+    lost = []
     for path in paths:
-        examples.setdefault(key(path), path)
-    if None in examples:
-        lost = [path for path in paths if key(path) is None]
+        if (name := key(path)) is None:
+            lost.append(path)
+        else:
+            examples.setdefault(name, path)
+    if lost:
         raise DatasetError(
             f'prompts {spec!r}: {len(lost)} of {len(paths)} photographs show no class by their '
             f'path:\n{first_names(lost)}\n{fix}'
         )
-    found = {name: lookup(name) for name in sorted(examples)}
-    missing = [f'{name} (of {examples[name]})' for name, names in found.items() if names is None]
+    answers = {name: lookup(name) for name in sorted(examples)}
+    found = {name: names for name, names in answers.items() if names is not None}
+    missing = [f'{name} (of {examples[name]})' for name in answers if name not in found]
     if missing:
         raise DatasetError(
-            f'prompts {spec!r}: {len(missing)} of {len(found)} classes have no name:\n'
+            f'prompts {spec!r}: {len(missing)} of {len(answers)} classes have no name:\n'
             f'{first_names(missing)}\n{fix}'
         )
     for name, names in found.items():
@@ -237,6 +222,30 @@ def read_prompts(spec: str, paths: Sequence[str]) -> Prompts:
         except ValueError as error:
             raise DatasetError(f'prompts {spec!r}{name and f", {name}"}: {error}') from error
     return Prompts({name: tuple(map(str.strip, names)) for name, names in found.items()}, key)
+
+
+def _source(
+    spec: str,
+) -> tuple[Callable[[str], str | None], Callable[[str], Sequence[str] | None], str]:
+    """Return what finds a photograph's key, what finds a key's names, and the fix if one fails."""
+    word, suffix = spec.strip().lower(), os.path.splitext(spec)[1].lower()
+    if word == 'imagenet':
+        fix = (
+            'expected wnids as in n01440764/n01440764_18.JPEG; name the classes themselves '
+            "('person; car'), or use 'folders' or a .json file"
+        )
+        return _wnid, _wordnet_names, fix
+    if word == 'folders':
+        fix = "expected folders named by words; use 'imagenet' for wnids, or a .json or .txt file"
+        return _folder, _folder_names, fix
+    if suffix == '.json':
+        fix = f'add them to {spec}; photographs in no folder need a .txt file'
+        return _folder, _read_json(spec).get, fix
+    if suffix == '.txt':
+        return _anywhere, {'': _read_lines(spec)}.get, ''
+    if os.path.isfile(spec):
+        raise DatasetError(f'{spec}: expected prompts in a .txt or .json file')
+    return _anywhere, {'': spec.split(';')}.get, ''
 
 
 def _anywhere(path: str) -> str:

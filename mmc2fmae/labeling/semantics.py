@@ -174,7 +174,7 @@ class Mask2FormerLabeller(PublishedModel):
         Raises:
             UnusableOutput: Scores of an image are not finite.
         """
-        maps: list[SemanticMap | None] = [None] * len(images)
+        maps: dict[int, SemanticMap] = {}
         # The released processors stretch to one square; with others, equal shapes avoid padding.
         square = self.processor.size.get('height') is not None
         keys = [None if square else image.shape for image in images]
@@ -187,7 +187,7 @@ class Mask2FormerLabeller(PublishedModel):
                 size = images[i].shape[:2]
                 evidence = class_evidence(own, masks, pixels.shape[2:], decided_size(*size))
                 maps[i] = semantic_map(evidence, size, self.min_confidence, i)
-        return maps
+        return [maps[i] for i in range(len(images))]
 
 
 SHORT_SIDE = 512
@@ -259,7 +259,7 @@ class SeemLabeller:
         Raises:
             UnusableOutput: Scores of an image are not finite.
         """
-        maps: list[SemanticMap | None] = [None] * len(images)
+        maps: dict[int, SemanticMap] = {}
         for batch in batches([image.shape for image in images], self.batch_size):
             height, width = decided_size(*images[batch[0]].shape[:2])
             inputs = [
@@ -270,7 +270,7 @@ class SeemLabeller:
             for i, output in zip(batch, outputs, strict=True):
                 evidence = output['sem_seg'].float()  # s_c(x), as in class_evidence
                 maps[i] = semantic_map(evidence, images[i].shape[:2], self.min_confidence, i)
-        return maps
+        return [maps[i] for i in range(len(images))]
 
     def _pixels(self, image: np.ndarray) -> Tensor:
         # SEEM normalises by itself, from 0 to 255.

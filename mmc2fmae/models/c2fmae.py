@@ -174,7 +174,8 @@ class C2FMAE(BaseSelfSupervisor):
         )
         if compile:
             options = compile if isinstance(compile, dict) else {}
-            self.autoencode = torch.compile(self.autoencode, **options)
+            # The instance's attribute hides the method, which mypy takes for a mistake.
+            self.autoencode = torch.compile(self.autoencode, **options)  # type: ignore[method-assign]
 
     def autoencode(self, tokens: Tensor, visible: Tensor) -> dict[str, Tensor]:
         """Encode (B, V, D) tokens and decode F^k of every granularity (Eq. 1 to 3)."""

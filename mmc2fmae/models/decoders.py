@@ -190,7 +190,7 @@ class CascadedDecoder(SequenceDecoder):
             previous: Granularity of the preceding stage, None at the first (F^0 = 0).
             features: (B, N, C) output of the preceding stage.
         """
-        if previous is None:
+        if previous is None or features is None:
             return sequence
         return add_at(parts, self.granularities.index(previous), features)
 

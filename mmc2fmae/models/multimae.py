@@ -12,6 +12,7 @@ from mmengine.registry import WEIGHT_INITIALIZERS
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
+from mmc2fmae.models.attention import CrossAttention
 from mmc2fmae.models.c2fmae import C2FMAE
 from mmc2fmae.models.decoders import DecoderStage, SequenceDecoder
 from mmc2fmae.models.heads import MultiGranularHead
@@ -41,6 +42,8 @@ class SeparateXavier:
 
 class AdapterStage(DecoderStage):
     """Cross-attention without a residual to its query, its MLP, then self-attention blocks."""
+
+    cross_attn: CrossAttention
 
     def forward(self, query: Tensor, context: Tensor) -> Tensor:
         """Turn (B, N, C) queries and a (B, L, C) context into features (B, N, C)."""
@@ -137,8 +140,9 @@ class MultiMAEDecoder(BaseModule):
     def init_weights(self) -> None:
         """Initialise all adapters; mask tokens start at zero."""
         super().init_weights()
-        for adapter in self.adapters.values():
-            nn.init.normal_(adapter.granularity_embed, std=0.02)
+        for module in self.modules():
+            if isinstance(module, OutputAdapter):
+                nn.init.normal_(module.granularity_embed, std=0.02)
 
     def forward(self, encoded: Tensor, visible: Tensor) -> dict[str, Tensor]:
         """Decode all tasks.

@@ -7,6 +7,7 @@ from mmcv.cnn.bricks import DropPath
 from mmengine.model import initialize
 from mmengine.registry import MODELS
 from mmpretrain.models import VisionTransformer
+from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from mmpretrain.models.utils import build_2d_sincos_position_embedding, resize_pos_embed
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -140,7 +141,7 @@ class PlainViT(VisionTransformer):
                 layer.attn.window_size = size
 
 
-def _block(layer: nn.Module, x: Tensor, grid: tuple[int, int]) -> Tensor:
+def _block(layer: TransformerEncoderLayer, x: Tensor, grid: tuple[int, int]) -> Tensor:
     """Run a block of mmpretrain on (B, L, D) tokens; windows also need the grid of patches."""
     if isinstance(layer.attn, WindowAttention):
         x = x + layer.attn(layer.ln1(x), grid)

@@ -56,15 +56,11 @@ class TokenLayout:
 
     def to(self, device: torch.device | str, non_blocking: bool = True) -> 'TokenLayout':
         """Copy all indices to a device."""
-
-        def move(value: Tensor | dict[str, Tensor]) -> Tensor | dict[str, Tensor]:
-            if isinstance(value, dict):
-                return {name: move(part) for name, part in value.items()}
-            return value.to(device, non_blocking=non_blocking)
-
-        return TokenLayout(
-            move(self.visible), move(self.sources), move(self.slots), move(self.masked)
-        )
+        ragged = [
+            {name: index.to(device, non_blocking=non_blocking) for name, index in part.items()}
+            for part in (self.sources, self.slots, self.masked)
+        ]
+        return TokenLayout(self.visible.to(device, non_blocking=non_blocking), *ragged)
 
 
 def gather_patches(maps: Tensor, cell: int, index: Tensor) -> Tensor:

@@ -1,10 +1,9 @@
 """Attention within windows of the patch grid, the way ViTDet makes large images affordable."""
 
 import torch
+from mmpretrain.models.utils import MultiheadAttention
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
-
-from mmc2fmae.models.attention import SelfAttention
 
 
 def strips(length: int, size: int) -> list[tuple[int, int, int]]:
@@ -57,7 +56,7 @@ def attend_in_windows(
                 for i, x in ((1, k), (2, v)):
                     shared = x[:, :, :extra].repeat_interleave(down * across, dim=0)
                     parts[i] = torch.cat([shared, parts[i]], dim=2)
-            out = scaled_dot_product_attention(*parts, dropout_p=dropout)
+            out = scaled_dot_product_attention(parts[0], parts[1], parts[2], dropout_p=dropout)
             out = out.unflatten(2, (high, wide)).unflatten(0, (len(q), down, across))
             line.append(out.permute(0, 3, 1, 4, 2, 5, 6).flatten(4, 5).flatten(2, 3))
         lines.append(torch.cat(line, dim=3))
@@ -68,7 +67,7 @@ def attend_in_windows(
     return torch.cat([first, patches], dim=2)
 
 
-class WindowAttention(SelfAttention):
+class WindowAttention(MultiheadAttention):
     """Self-attention within windows; parameters and their names are those of the parent."""
 
     window_size: int

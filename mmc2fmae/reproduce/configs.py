@@ -49,12 +49,12 @@ def read_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Confi
     return cfg
 
 
-def relevant(cfg: Config | Mapping) -> dict[str, Any]:
+def relevant(cfg: Config | Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields that determine a result, as dotted keys."""
     whole = cfg.to_dict() if isinstance(cfg, Config) else dict(cfg)
     if 'model' in whole:  # a training; variables that a file only calculates with are left out
         whole = {k: v for k, v in whole.items() if k in _TRAINING}
-    found = {}
+    found: dict[str, Any] = {}
     _flatten({k: v for k, v in whole.items() if k not in _TOP}, '', found)
     return found
 
@@ -65,7 +65,7 @@ _TRAINING = {
 }  # fmt: skip
 
 
-def digest(cfg: Config | Mapping) -> str:
+def digest(cfg: Config | Mapping[str, Any]) -> str:
     """Return 16 hexadecimal digits of what determines a result."""
     return digest_of(relevant(cfg))
 
@@ -76,7 +76,7 @@ def digest_of(data: Any) -> str:
     return sha256(text.encode()).hexdigest()[:16]
 
 
-def changes(before: Config | Mapping, after: Config | Mapping) -> list[str]:
+def changes(before: Config | Mapping[str, Any], after: Config | Mapping[str, Any]) -> list[str]:
     """Say what of a result's recipe differs, such as ``train_cfg.max_epochs 6 -> 1``."""
     old, new = relevant(before), relevant(after)
     return [

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.model import BaseModel
 from mmengine.registry import MODELS, DefaultScope
 from mmpretrain.models import MAE
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmc2fmae.models import MultiGranularClassifier
@@ -83,13 +83,11 @@ def _count(stage: Stage, plan: Plan) -> tuple[float, int]:
     """Return a stage's operations and the bytes that it leaves."""
     if stage.kind in ('bring', 'scenes'):
         return 0.0, 0
-    if stage.kind == 'robustness':
+    if stage.upstream is not None and not stage.trains:  # evaluates what its upstream trained
         forward, _ = count_model(stage.upstream.load_config())
-        return forward * stage.protocol.images, 0
+        return forward * stage.images, 0
     cfg = stage.load_config()
     forward, parameters = count_model(cfg)
-    if stage.kind == 'predictions':
-        return forward * stage.upstream.protocol.images, 0
     images = seen_images(cfg, _epoch_images(stage, cfg, plan))
     # The backward pass costs twice the forward pass.
     flops = 3 * forward * images
@@ -112,14 +110,14 @@ def seen_images(cfg: Config, epoch: int) -> int:
         epoch: Images of one epoch.
     """
     if 'max_iters' in cfg.train_cfg:
-        return cfg.train_cfg.max_iters * cfg.auto_scale_lr.base_batch_size
-    return cfg.train_cfg.max_epochs * epoch
+        return int(cfg.train_cfg.max_iters * cfg.auto_scale_lr.base_batch_size)
+    return int(cfg.train_cfg.max_epochs * epoch)
 
 
 def validations(cfg: Config) -> int:
     """Return how often a training validates."""
-    length = cfg.train_cfg.get('max_iters') or cfg.train_cfg.max_epochs
-    return max(length // cfg.train_cfg.get('val_interval', 1), 1)
+    length: int = cfg.train_cfg.get('max_iters') or cfg.train_cfg.max_epochs
+    return max(length // int(cfg.train_cfg.get('val_interval', 1)), 1)
 
 
 def count_model(cfg: Config) -> tuple[float, int]:
@@ -165,8 +163,8 @@ def image_size(cfg: Config) -> tuple[int, int]:
     return size, size
 
 
-def _pipeline(cfg: Config) -> list[dict]:
-    return cfg.train_dataloader.dataset.pipeline
+def _pipeline(cfg: Config) -> list[dict[str, Any]]:
+    return list(cfg.train_dataloader.dataset.pipeline)
 
 
 def _without_init(spec: Any) -> Any:
@@ -176,7 +174,7 @@ def _without_init(spec: Any) -> Any:
     return [_without_init(v) for v in spec] if isinstance(spec, list) else spec
 
 
-def _forward(model: nn.Module, visible: int, size: tuple[int, int], cfg: Config) -> None:
+def _forward(model: BaseModel, visible: int, size: tuple[int, int], cfg: Config) -> None:
     """Send one image, or as many tokens as training sees of one, through all large parts."""
     encoder = model.backbone
     if hasattr(model, 'autoencode'):

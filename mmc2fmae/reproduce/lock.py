@@ -43,7 +43,7 @@ class WorkDirLock:
         self.note([])
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.file.close()
 
     @property

@@ -62,8 +62,21 @@ class Stage:
         """The task of a stage with numbers, otherwise its kind."""
         return self.protocol.task if self.protocol else self.kind
 
+    @property
+    def images(self) -> int:
+        """Images of one evaluation: those of its protocol or of what it goes on from, or none."""
+        if self.protocol is not None:
+            return self.protocol.images
+        return self.upstream.images if self.upstream else 0
+
     def load_config(self) -> Config:
-        """Read the config with the overrides."""
+        """Read the config with the overrides.
+
+        Raises:
+            ValueError: The stage has no config, or it cannot be read.
+        """
+        if self.config is None:
+            raise ValueError(f'{self.key} has no config: its kind {self.kind!r} builds no model')
         return configs.read_config(self.config, self.overrides)
 
 
@@ -89,9 +102,9 @@ class Plan:
 
     def serves(self, key: str) -> list[str]:
         """Return the rows, as 'table/row', that need a stage."""
-        found = {}
+        found: dict[str, None] = {}
         for (table, row, _), last in self.cells.items():
-            stage = self.stages[last]
+            stage: Stage | None = self.stages[last]
             while stage is not None:
                 if stage.key == key:
                     found[f'{table}/{row}'] = None
@@ -179,7 +192,9 @@ def _add(plan: Plan, stage: Stage) -> None:
 
 
 class _Maker:
-    def __init__(self, suite: Suite, preset: Preset, overrides: dict, limit: int | None) -> None:
+    def __init__(
+        self, suite: Suite, preset: Preset, overrides: dict[str, Any], limit: int | None
+    ) -> None:
         self.suite, self.preset, self.own, self.limit = suite, preset, overrides, limit
 
     def scenes(self, out: Path, arguments: str) -> Stage:
@@ -193,19 +208,19 @@ class _Maker:
             start = self.pretrain(source.pretrain, seed)
             return self.evaluate(self.suite.protocols[source.protocol], start, seed)
         if row.bring and self.preset.comparable:
-            start = self.bring(row)
+            start = self.bring(row.bring)
             return self.evaluate(self.suite.protocols[row.bring['protocol']], start, seed)
         return None
 
-    def pretrain(self, config: Path | str, seed: int) -> Stage | None:
-        if config == SCRATCH:
+    def pretrain(self, config: Path | None, seed: int) -> Stage | None:
+        if config is None:
             return None
         return self._train('pretrain', config.stem, config, 'pretrain', seed, None, None)
 
-    def bring(self, row: Row) -> Stage:
-        name = row.bring['file']
+    def bring(self, entry: Mapping[str, str]) -> Stage:
+        name = entry['file']
         identity = configs.digest_of(['bring', name])
-        return Stage('bring', name, identity, options=dict(source=row.bring['source']))
+        return Stage('bring', name, identity, options=dict(source=entry['source']))
 
     def undeclared(self, protocol: Protocol) -> list[str]:
         """Say where a protocol's config is no longer what its version stands for."""
@@ -215,7 +230,7 @@ class _Maker:
 
     def evaluate(self, protocol: Protocol, start: Stage | None, seed: int) -> Stage:
         name = f'{protocol.name}-{start.name if start else SCRATCH}'
-        if protocol.task != 'robustness':
+        if protocol.after is None:
             config = protocol.config
             return self._train('finetune', name, config, protocol.id, seed, start, protocol)
         tuned = self.evaluate(self.suite.protocols[protocol.after], start, seed)

@@ -37,9 +37,10 @@ def recipes_markdown() -> str:
     parts = [HEAD]
     for name, title in (('paper', 'The paper'), ('mini', 'In miniature')):
         plan = make_plan(tables, pick_rows(tables, None), suite, suite.presets[name], [0])
-        pretrain = dict.fromkeys(s.config for s in plan.stages.values() if s.kind == 'pretrain')
+        stages = plan.stages.values()
+        pretrain = dict.fromkeys(s.config for s in stages if s.kind == 'pretrain' and s.config)
         parts.append(f'## {title}: pre-training\n\n{_table(pretrain, {})}')
-        used = {s.protocol.id: s.protocol for s in plan.stages.values() if s.kind == 'finetune'}
+        used = {s.protocol.id: s.protocol for s in stages if s.kind == 'finetune' and s.protocol}
         names = {protocol.config: protocol.id for protocol in used.values()}
         parts.append(f'## {title}: fine-tuning\n\n{_table(names, names)}')
     return '\n'.join([*parts, DEVIATIONS + _deviations(suite)])
@@ -84,7 +85,9 @@ def _table(paths: Iterable[Path], names: Mapping[Path, str]) -> str:
     lines = [['config', *columns]]
     for path, row in rows.items():
         link = f'[{path.stem}](../{path.relative_to(ROOT)})'
-        lines.append([f'`{names[path]}` {link}' if path in names else link, *map(row.get, columns)])
+        lines.append(
+            [f'`{names[path]}` {link}' if path in names else link, *(row[key] for key in columns)]
+        )
     text = '; '.join(f'{key} {value}' for key, value in shared.items() if value)
     common = f'Of all: {text}.\n\n' if text else ''
     return f'{common}{_grid(lines)}\n'
@@ -153,7 +156,7 @@ def _augmentation(cfg: Config) -> list[str]:
 
 
 def _crop(step: Mapping[str, Any]) -> str:
-    low, high = step.get('crop_ratio_range') or step.get('scale')
+    low, high = step.get('crop_ratio_range') or step['scale']
     return f'random crop of {low:g} to {high:g}'
 
 

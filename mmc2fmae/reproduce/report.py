@@ -90,7 +90,7 @@ class Report:
     left_out: dict[str, int] = field(default_factory=dict)
     marks: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    results: dict[str, dict] = field(default_factory=dict)
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def make_report(plan: Plan, work_dir: Path) -> Report:
@@ -197,7 +197,7 @@ def _refuse_mixture(report: Report, table: Table) -> None:
 
 
 def _warnings(report: Report, smoke: Sequence[str]) -> Iterator[str]:
-    commits = {}
+    commits: dict[str, list[str]] = {}
     for key, result in report.results.items():
         text = str(result['commit'])[:12] + (' with changes' if result['dirty'] else '')
         commits.setdefault(text, []).append(key)
@@ -213,7 +213,9 @@ def _warnings(report: Report, smoke: Sequence[str]) -> Iterator[str]:
         yield f'{len(smoke)} stages are smoke runs (--limit) and are not counted'
     for key, result in report.results.items():
         stage = report.plan.stages[key]
-        before = report.results.get(stage.upstream.key) if stage.upstream else None
+        if stage.upstream is None:
+            continue
+        before = report.results.get(stage.upstream.key)
         if before and before['checkpoint'] and before['checkpoint']['sha256'] != result['start']:
             yield f'{key} started from an earlier training of {stage.upstream.key}'
 
@@ -320,12 +322,12 @@ def to_markdown(report: Report, out: Path) -> str:
     if report.marks:
         parts.append('## Modified recipes')
         parts.append('\n'.join(f'- [{n}] {_plain(m)}' for n, m in enumerate(report.marks, 1)))
-    head, lines = stage_table(report)
-    if lines:
+    head, stages = stage_table(report)
+    if stages:
         parts.append('## Stages')
-        for line in lines:
-            line[0] = f'[{line[0]}]({log})' if (log := link(report, line[0], out)) else line[0]
-        parts.append(_grid([head, *([_plain(cell) for cell in line] for line in lines)]))
+        for cells in stages:
+            cells[0] = f'[{cells[0]}]({log})' if (log := link(report, cells[0], out)) else cells[0]
+        parts.append(_grid([head, *([_plain(cell) for cell in cells] for cells in stages)]))
         parts += [f'- {_plain(text)}' for text in versions(report)]
     return '\n\n'.join(parts) + '\n'
 
@@ -368,7 +370,7 @@ def stage_table(report: Report) -> tuple[list[str], list[list[str]]]:
 
 def versions(report: Report) -> list[str]:
     """Return the software of the results, each set of versions once, and the time of all."""
-    texts = {}
+    texts: dict[str, None] = {}
     for result in report.results.values():
         if result['versions']:
             text = ', '.join(f'{name} {version}' for name, version in result['versions'].items())

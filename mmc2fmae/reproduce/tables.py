@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
@@ -120,11 +120,11 @@ class Source:
     """Where a row's numbers come from in one preset.
 
     Attributes:
-        pretrain: Config of the pre-training, or ``SCRATCH``.
+        pretrain: Config of the pre-training; None where there is none (``SCRATCH`` in the file).
         protocol: Id of the protocol.
     """
 
-    pretrain: Path | str
+    pretrain: Path | None
     protocol: str
 
 
@@ -242,7 +242,8 @@ def load_tables(names: Iterable[str], suite: Suite) -> tuple[list[Table], Suite]
                 '(docs/reproduce.md)'
             )
         paths += [path for path in found if path not in paths]
-    tables, protocols = [], dict(suite.protocols)
+    tables: list[Table] = []
+    protocols = dict(suite.protocols)
     for path in paths:
         table = load_table(path, Suite(protocols, suite.presets))
         if table.id in [other.id for other in tables]:
@@ -363,12 +364,12 @@ class _Fields:
                 return path.resolve()
         folder = (ROOT / value).parent
         near = nearest(Path(value).stem, [p.stem for p in folder.glob('*.py')])
-        return self.wrong(key, value, f'a config that exists{near}')
+        self.wrong(key, value, f'a config that exists{near}')
 
     def parts(self) -> list[tuple[str, '_Fields']]:
         return [(k, _Fields(self.path, self._name(k), v)) for k, v in self.data.items()]
 
-    def wrong(self, key: str, value: Any, expected: str) -> None:
+    def wrong(self, key: str, value: Any, expected: str) -> NoReturn:
         raise TableError(f'{self.path}: {self._name(key)} is {value!r}: expected {expected}')
 
     def nothing_else(self) -> None:
@@ -461,10 +462,9 @@ def _row(
         if preset in fields.data:
             part = fields.take(preset, dict)
             pretrain = part.take('pretrain', str)
-            if pretrain != SCRATCH:
-                pretrain = part.file('pretrain', pretrain)
+            config = None if pretrain == SCRATCH else part.file('pretrain', pretrain)
             protocol = _protocol(part, defaults.get(preset), metrics, suite)
-            sources[preset] = Source(pretrain, protocol)
+            sources[preset] = Source(config, protocol)
             part.nothing_else()
     bring = None
     if 'bring' in fields.data:
@@ -486,7 +486,7 @@ def _row(
 
 
 def _protocol(part: _Fields, default: str | None, metrics: list[str], suite: Suite) -> str:
-    name = part.take('protocol', str, default if default is not None else _REQUIRED)
+    name: str = part.take('protocol', str, default if default is not None else _REQUIRED)
     if name not in suite.protocols:
         near = nearest(name, suite.protocols)
         part.wrong('protocol', name, f'one of {", ".join(suite.protocols)}{near}')

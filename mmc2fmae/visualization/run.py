@@ -54,7 +54,7 @@ def draw_run(
 
     rows = min(num_samples, len(dataset))
     figure = plt.figure(figsize=(12, 1.45 * rows + 3.6), layout='constrained')
-    top, bottom = figure.subfigures(2, 1, height_ratios=[1.45 * rows, 3.2])
+    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.45 * rows, 3.2]).flat
     draw_reconstructions(top, autoencoder.model, batch, target_stats)
     draw_curves(bottom, read_scalars(work_dir))
     out.parent.mkdir(parents=True, exist_ok=True)

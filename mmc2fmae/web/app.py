@@ -39,10 +39,8 @@ POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base
 PAGE = {'/': 'page.html', '/page.css': 'page.css', '/page.js': 'page.js'}
 
 
-def encode(picture: np.ndarray | None) -> str | None:
+def encode(picture: np.ndarray) -> str:
     """Write a (H, W, 3) uint8 picture as a data URL of a PNG."""
-    if picture is None:
-        return None
     file = io.BytesIO()
     Image.fromarray(picture).save(file, 'PNG', compress_level=1)
     return 'data:image/png;base64,' + base64.b64encode(file.getvalue()).decode()
@@ -94,7 +92,10 @@ def describe_view(view: View, seconds: float) -> dict:
         alphas=view.alphas,
         visible=view.visible,
         pictures={
-            name: {kind: encode(picture) for kind, picture in pictures.items()}
+            name: {
+                kind: None if picture is None else encode(picture)
+                for kind, picture in pictures.items()
+            }
             for name, pictures in view.pictures.items()
         },
         losses=view.losses,

@@ -162,7 +162,7 @@ class Study:
 
     def _reconstruct(
         self, inputs: dict[str, Tensor], masks: dict[str, Tensor], target_stats: bool
-    ) -> tuple[dict[str, Tensor], dict[str, dict[str, float]]]:
+    ) -> tuple[dict[str, Tensor], dict[str, dict[str, float | None]]]:
         """Predict, and compute the losses from the very features of the prediction."""
         caught, batch = [], dict(inputs=inputs, masks=masks)
         hook = self.model.neck.register_forward_hook(lambda _, __, output: caught.append(output))
@@ -173,7 +173,7 @@ class Study:
         data = self.model.data_preprocessor(batch)
         head = self.model.head
         values = head.loss(caught[0], data['inputs'], data['data_samples'])
-        losses = {name: {} for name in self.granularities}
+        losses: dict[str, dict[str, float | None]] = {name: {} for name in self.granularities}
         for task, name in head.tasks.items():
             losses[name][task] = float(values[f'loss_{task}'])
         return predicted, losses
@@ -192,8 +192,9 @@ class Study:
                 f'patch {query} is outside of the {self.grid[0]} x {self.grid[1]} patches'
             )
         values = query_map(weights, query or 'cls', self.grid, self.grid).mean(dim=0)
-        photo, peak = enlarge(to_picture(scene.inputs['rgb'][0], self._side(scene))), values.max()
-        return picture_of('overlay', photo, values, peak), float(peak)
+        photo = enlarge(to_picture(scene.inputs['rgb'][0], self._side(scene)))
+        peak = float(values.max())
+        return picture_of('overlay', photo, values, peak), peak
 
     def _pictures(
         self, name: str, scene: Scene, mask: Tensor, predicted: Tensor

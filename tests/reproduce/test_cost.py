@@ -78,3 +78,13 @@ def test_what_was_measured_replaces_the_assumption():
         after[other].seconds == pytest.approx(10 * before[other].seconds) and after[other].measured
     )
     assert after[tuned] == before[tuned]
+
+
+def test_an_evaluation_costs_a_forward_pass_an_image_and_leaves_nothing():
+    tables, suite = load_tables(['table1'], load_suite())
+    rows = pick_rows(tables, ['mae-400e'])
+    plan = make_plan(tables, rows, suite, suite.presets['mini'], [0], predictions=True)
+    (stage,) = (s for s in plan.stages.values() if s.kind == 'predictions')
+    forward, _ = count_model(stage.upstream.load_config())
+    cost = estimate(plan, Machine(devices=1, tflops=0.1, startup=0), {})[stage.key]
+    assert cost == Cost(forward * stage.upstream.protocol.images / 1e11, False, 0)

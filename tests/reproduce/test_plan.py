@@ -124,3 +124,9 @@ def test_a_config_that_is_not_the_declared_one_is_marked(bench):
     bench.suite = load_suite(path)
     last = list(bench.plan(rows=['a'], tables=['tablea']).stages.values())[-1]
     assert last.modified == ('ft.py is no longer that of tiny-ft@1',)
+
+
+def test_a_stage_without_a_config_says_so(bench):
+    (brought,) = (s for s in bench.plan(tables=['tablea']).stages.values() if s.kind == 'bring')
+    with pytest.raises(ValueError, match=r"bring-.* has no config: its kind 'bring'"):
+        brought.load_config()

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -83,13 +84,13 @@ def query_map(
         (heads, rows, columns); the mean over all patches is 1. What goes to the class token is
         left out.
     """
-    if query == 'cls':
-        rows = weights[:, 0]
-    elif query == 'mean':
-        rows = weights[:, 1:].mean(dim=1)
-    else:
+    if not isinstance(query, str):
         row, column = (int((q + 0.5) * g / a) for q, g, a in zip(query, grid, asked, strict=True))
         rows = weights[:, 1 + row * grid[1] + column]
+    elif query == 'cls':
+        rows = weights[:, 0]
+    else:
+        rows = weights[:, 1:].mean(dim=1)
     patches = rows[:, 1:]
     return (patches / patches.mean(dim=1, keepdim=True)).unflatten(1, grid)
 
@@ -146,7 +147,7 @@ def look_at(
     label: str,
     block: int = -1,
     size: int | None = None,
-    **stated: object,
+    **stated: Any,
 ) -> Looks:
     """Compute the attention of a checkpoint.
 
@@ -171,7 +172,8 @@ def look_at(
     )
     patch = vit.patch_embed.projection.kernel_size[0]
     weights, photos = [], []
-    for image in ImageFiles(images, preprocessing.transform(size)):
+    files = ImageFiles(images, preprocessing.transform(size))
+    for image in (files[i] for i in range(len(files))):
         weights.append(attention_weights(vit, image[None], block)[0])
         photos.append(to_photo(image, preprocessing))
     grid = tuple(side // patch for side in photos[0].shape[:2])

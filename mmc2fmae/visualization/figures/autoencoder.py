@@ -4,6 +4,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.dataset import default_collate
 from mmpretrain.registry import MODELS, TRANSFORMS
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmc2fmae.checkpoints import read_state_dict
 from mmc2fmae.checkpoints.embedded import read_embedded
@@ -48,7 +49,7 @@ def masking_of(cfg: Config) -> dict | None:
     return next((step for step in steps if step['type'] == 'ProgressiveMasking'), None)
 
 
-def build_autoencoder(cfg: Config, checkpoint: str | Path) -> nn.Module:
+def build_autoencoder(cfg: Config, checkpoint: str | Path) -> C2FMAE:
     """Build the model of a pre-training run, every tensor from its checkpoint.
 
     Args:
@@ -89,7 +90,7 @@ class Autoencoder:
     """
 
     label: str
-    model: nn.Module
+    model: C2FMAE
     cfg: Config
 
     @property
@@ -153,7 +154,7 @@ class Autoencoder:
         pipeline = Compose([TRANSFORMS.build(step) for step in steps])
         packed = []
         for sample in samples:
-            info = {f'{name}_path': sample.files[name] for name in order}
+            info: dict[str, Any] = {f'{name}_path': sample.files[name] for name in order}
             info |= dict(granularities=order, rng=np.random.default_rng(0), skipped='')
             packed.append(pipeline(info)['inputs'])
         inputs = default_collate(packed)

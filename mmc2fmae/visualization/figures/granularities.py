@@ -132,7 +132,7 @@ class Painter:
 
     def legend(self) -> list[tuple[str, tuple[int, ...]]]:
         """Return names and colours of the semantic ids that were shown."""
-        return legend_of(self.shown, self.names, self.palette)
+        return legend_of(sorted(self.shown), self.names, self.palette)
 
 
 def fill_masked(original: np.ndarray, predicted: np.ndarray, mask: Tensor) -> np.ndarray:
@@ -188,7 +188,7 @@ def draw_masked_predictions(
     predicted = predict(autoencoder, inputs, masks, target_stats)
 
     size, painter = inputs['rgb'].shape[-1], Painter(class_names)
-    pictures = []
+    pictures: list[list[np.ndarray]] = []
     for row in range(len(rows)):
         pictures.append([])
         for name in names:

@@ -6,6 +6,7 @@ import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -19,7 +20,7 @@ from mmc2fmae.files import write_atomically
 WIDTH = 7.16
 """Width of a figure over both columns of an IEEE page, in inches."""
 
-STYLE = {
+STYLE: dict[Any, Any] = {  # matplotlib 3.8 has no type for its keys yet
     'font.family': 'DejaVu Sans',  # comes with matplotlib: the same on every machine
     'font.size': 7,
     'axes.titlesize': 7,
@@ -156,9 +157,9 @@ class Page:
             ax.set_yticks([])
             ax.tick_params(length=2, width=0.5, pad=1)
             y += 2 * _LINE
-        for i, line in enumerate(self.notes):
+        for i, note in enumerate(self.notes):
             at = y + (i + 0.8) * _LINE
-            self._text(self.left, at, line, ha='left', fontsize=_SMALL, color='0.25')
+            self._text(self.left, at, note, ha='left', fontsize=_SMALL, color='0.25')
 
     def _rectangle(self, corner: tuple[float, float], width: float, height: float, **style) -> None:
         """Draw a rectangle at inches from the left and from the bottom."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -113,7 +114,7 @@ def patch_features(
     label: str,
     block: int | None = None,
     size: int | None = None,
-    **stated: object,
+    **stated: Any,
 ) -> Features:
     """Compute the patch features of a checkpoint.
 
@@ -138,10 +139,8 @@ def patch_features(
         workers=0,
     )
     (patches,) = compute_features(vit, preprocessing, images, options).values()
-    photos = [
-        to_photo(image, preprocessing)
-        for image in ImageFiles(images, preprocessing.transform(size))
-    ]
+    files = ImageFiles(images, preprocessing.transform(size))
+    photos = [to_photo(files[i], preprocessing) for i in range(len(files))]
     return Features(label, patches, photos)
 
 
