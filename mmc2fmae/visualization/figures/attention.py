@@ -89,8 +89,10 @@ def query_map(
         rows = weights[:, 1 + row * grid[1] + column]
     elif query == 'cls':
         rows = weights[:, 0]
-    else:
+    elif query == 'mean':
         rows = weights[:, 1:].mean(dim=1)
+    else:
+        raise ValueError(f"query {query!r}: expected 'cls', 'mean' or (row, column)")
     patches = rows[:, 1:]
     return (patches / patches.mean(dim=1, keepdim=True)).unflatten(1, grid)
 
