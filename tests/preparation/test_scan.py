@@ -15,7 +15,7 @@ RULES = Rules(num_instances=32, classes=tuple('abcdefghi'), rerank=True)
 
 
 def scan(root, rules=RULES, **options):
-    return scan_dataset(find_layout(root, 'train'), rules, progress=False, **options)
+    return scan_dataset(find_layout(root, 'train'), rules, quiet=True, **options)
 
 
 def details(found, kind: str) -> list[str]:
@@ -26,7 +26,7 @@ def test_a_sound_dataset_has_no_findings(data_root):
     result = scan(data_root)
     assert result.findings == []
     assert result.photographs == 6 and len(result.usable) == 6
-    assert result.stats['mode', 'RGB'] == 6
+    assert result.stats.modes == dict(RGB=6)
 
 
 def test_pairs_are_found_incomplete_from_either_side(data_root):
@@ -131,7 +131,7 @@ def _die(numbers):
 
 
 def test_chunks_come_in_order_and_a_lost_process_is_an_error():
-    results = in_chunks(_square, range(1000), workers=2, progress=False)
+    results = in_chunks(_square, range(1000), workers=2, quiet=True)
     assert [n for chunk in results for n in chunk] == [n * n for n in range(1000)]
     with pytest.raises(RuntimeError, match='one of 2 processes died'):
-        Counter(in_chunks(_die, range(1000), workers=2, progress=False))
+        Counter(in_chunks(_die, range(1000), workers=2, quiet=True))
