@@ -14,6 +14,7 @@ from mmc2fmae.labeling.jobs import Job
 from mmc2fmae.labeling.labeller import Labeller, Labels
 from mmc2fmae.labeling.models import UnusableOutput
 from mmc2fmae.labeling.photographs import Photograph, read_photograph
+from mmc2fmae.parallel import progress_bar
 from mmc2fmae.preparation.layout import map_path, write_map
 
 
@@ -63,7 +64,7 @@ def run_job(
     """
     done = job.done()
     mine = [i for i in range(rank, len(job.parts), world_size) if i not in done]
-    with ThreadPoolExecutor(workers) as pool, _progress(job, done, quiet or rank > 0) as bar:
+    with ThreadPoolExecutor(workers) as pool, _bar(job, done, quiet or rank > 0) as bar:
         writing: list[tuple[int, list[dict], list[Future]]] = []
 
         def settle() -> None:
@@ -144,10 +145,10 @@ def _write_maps(job: Job, name: str, labels: Labels) -> None:
     write_map(map_path(job.root, 'semantic', job.split, name), labels.semantic)
 
 
-def _progress(job: Job, done: set[int], quiet: bool) -> tqdm:
+def _bar(job: Job, done: set[int], quiet: bool) -> tqdm:
     total = sum(map(len, job.parts))
     start = sum(len(job.parts[i]) for i in done)
-    return tqdm(total=total, initial=start, unit='image', disable=quiet, smoothing=0.1)
+    return progress_bar(total, 'image', start, quiet)
 
 
 def _show(bar: tqdm, job: Job) -> None:

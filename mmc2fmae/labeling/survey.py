@@ -3,8 +3,8 @@
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from mmc2fmae.labeling.jobs import Job
 from mmc2fmae.labeling.labeller import Detector, Labeller
 from mmc2fmae.labeling.photographs import Photograph, read_photograph
 from mmc2fmae.labeling.pipeline import Source, run_job
+from mmc2fmae.parallel import in_threads
 from mmc2fmae.preparation.layout import GRANULARITIES, read_manifest
 
 
@@ -126,11 +127,11 @@ def sweep(
         DatasetError: None of the photographs can be read.
     """
     names, photos = [], []
-    with ThreadPoolExecutor() as pool:
-        for name, photo in pool.map(lambda n: _try(source.folder, n), evenly(source.names, number)):
-            if photo is not None:
-                names.append(name)
-                photos.append(photo)
+    read = partial(_try, source.folder)
+    for name, photo in in_threads(read, evenly(source.names, number)):
+        if photo is not None:
+            names.append(name)
+            photos.append(photo)
     if not photos:
         raise DatasetError(f'none of {number} photographs of {source.folder} can be read')
     prompts = [source.prompts(name) for name in names]
