@@ -236,14 +236,14 @@ def compute_features(
     options: FeatureOptions,
 ) -> dict[str, Tensor]:
     """Compute features of images that fit into memory together; see :func:`iterate_features`."""
-    found, row = {}, 0
+    features, row = {}, 0
     for batch in iterate_features(vit, preprocessing, paths, options):
         for key, value in batch.items():
-            if key not in found:
-                found[key] = np.empty((len(paths), *value.shape[1:]), value.dtype)
-            found[key][row : row + len(value)] = value
+            if key not in features:
+                features[key] = np.empty((len(paths), *value.shape[1:]), value.dtype)
+            features[key][row : row + len(value)] = value
         row += len(value)
-    return {key: torch.from_numpy(value) for key, value in found.items()}
+    return {key: torch.from_numpy(value) for key, value in features.items()}
 
 
 def extract_features(

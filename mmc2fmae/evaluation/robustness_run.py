@@ -226,7 +226,10 @@ def run_units(planned: list[PlannedSet], model: nn.Module, options: Options) -> 
     broadcast_object_list(todo)
     done = sum(len(p.units) for p in planned) - len(todo[0])
     if get_rank() == 0:
-        print_log(f'{len(todo[0])} units to evaluate, {done} already in the cache')
+        print_log(
+            f'{len(todo[0])} units to evaluate, {done} already in the cache; the bar is of the '
+            f'first of {get_world_size()} processes'
+        )
     mine = todo[0][get_rank() :: get_world_size()]
     with progress_bar(sum(unit.stop - unit.start for unit in mine), 'image') as bar:
         for unit in mine:

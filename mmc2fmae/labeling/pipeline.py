@@ -80,16 +80,18 @@ def run_job(
                 read = ahead
                 ahead = _read(job, mine[position + 1 : position + 2], source, pool)
                 names = job.parts[part]
-                found = _label([future.result() for future in read], names, source, labeller, pool)
+                labelled = _label(
+                    [future.result() for future in read], names, source, labeller, pool
+                )
                 writes = [
                     pool.submit(_write_maps, job, name, labels)
-                    for name, labels in zip(names, found, strict=True)
+                    for name, labels in zip(names, labelled, strict=True)
                     if isinstance(labels, Labels)
                 ]
                 records = [
                     dict(path=name) | (labels.record if isinstance(labels, Labels) else labels)
                     | models
-                    for name, labels in zip(names, found, strict=True)
+                    for name, labels in zip(names, labelled, strict=True)
                 ]  # fmt: skip
                 writing.append((part, records, writes))
                 if len(writing) > 1:  # a slow disk holds the models up, memory does not grow
@@ -127,7 +129,7 @@ def _label(
 ) -> list[Labels | dict]:
     """Label the readable photographs of a part; the others keep their error."""
     readable = [i for i, photo in enumerate(photos) if isinstance(photo, Photograph)]
-    found: list[Labels | dict] = list(photos)
+    results: list[Labels | dict] = list(photos)
     if readable:
         prompts = [source.prompts(names[i]) for i in readable]
         try:
@@ -136,8 +138,8 @@ def _label(
             path = source.folder / names[readable[error.index]]
             raise DatasetError(f'{path}: {error}') from error
         for i, labels in zip(readable, labelled, strict=True):
-            found[i] = labels
-    return found
+            results[i] = labels
+    return results
 
 
 def _write_maps(job: Job, name: str, labels: Labels) -> None:

@@ -193,8 +193,8 @@ def _check_folders(conversion: Conversion, root: Path, split: str) -> None:
 
 def _claim(conversion: Conversion, root: Path, split: str) -> None:
     """Write ``labels.json``, or check that its maps are of the same kind."""
-    found = read_label_info(root)
-    if found is None or split not in found.source.get('splits', {}):
+    info = read_label_info(root)
+    if info is None or split not in info.source.get('splits', {}):
         there = [g for g in GRANULARITIES if Path(root, g, split).exists()]
         if there:
             raise DatasetError(

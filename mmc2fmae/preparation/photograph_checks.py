@@ -166,34 +166,34 @@ def check_photograph(
 
 
 def _photo_findings(photo: Photo, file: str, expected: Expected | None) -> list[Finding]:
-    found = []
+    findings = []
     size = f'{photo.width} x {photo.height}'
     if photo.orientation > 1:
-        found.append(Finding('rotated', file, f'EXIF orientation {photo.orientation}'))
+        findings.append(Finding('rotated', file, f'EXIF orientation {photo.orientation}'))
     if photo.width * photo.height > Image.MAX_IMAGE_PIXELS:
-        found.append(Finding('huge', file, size))
+        findings.append(Finding('huge', file, size))
     if expected and not expected.error and expected[1:3] != (photo.width, photo.height):
         said = f'{expected.width} x {expected.height}'
-        found.append(Finding('manifest', file, f'{size} pixels, the manifest says {said}'))
-    return found
+        findings.append(Finding('manifest', file, f'{size} pixels, the manifest says {said}'))
+    return findings
 
 
 def _instance_findings(
     counts: np.ndarray, file: str, rules: Rules, expected: Expected | None
 ) -> list[Finding]:
-    found = []
+    findings = []
     number = int(np.count_nonzero(counts[1:]))
     problem = '' if rules.rerank else instance_problem(counts)
     if problem:
-        found.append(Finding('ids', file, problem))
+        findings.append(Finding('ids', file, problem))
     if number == 0:
-        found.append(Finding('empty', file))
+        findings.append(Finding('empty', file))
     if number >= rules.num_instances:
-        found.append(Finding('many', file, f'{number} instances'))
+        findings.append(Finding('many', file, f'{number} instances'))
     if expected and not expected.error and number != expected.instances:
         detail = f'{number} instances, the manifest says {expected.instances}'
-        found.append(Finding('manifest', file, detail))
-    return found
+        findings.append(Finding('manifest', file, detail))
+    return findings
 
 
 def _semantic_findings(counts: np.ndarray, file: str, rules: Rules) -> list[Finding]:

@@ -85,13 +85,13 @@ def worst(records: Iterable[Record], number: int, by: str) -> list[Record]:
     """
     value = MEASURES[by]
     ranked = ((value(record), record['path'], record) for record in records)
-    found = heapq.nsmallest(number, (r for r in ranked if r[0] is not None), key=lambda r: r[:2])
-    if not found:
+    least = heapq.nsmallest(number, (r for r in ranked if r[0] is not None), key=lambda r: r[:2])
+    if not least:
         raise DatasetError(
             f'no photograph has a {by}: that needs maps of that kind and, for scores, the manifest '
             'that the labelling tool writes'
         )
-    return [record for _, _, record in found]
+    return [record for _, _, record in least]
 
 
 def sample(layout: Layout, number: int, seed: int) -> list[Record]:

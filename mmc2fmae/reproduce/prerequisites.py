@@ -58,12 +58,12 @@ def data_paths(stage: Stage, data_root: Path) -> list[Path]:
         return []
     cfg = stage.load_config()
     root = data_folder(cfg, data_root)
-    found = []
+    paths = []
     for split in ('train', 'val'):
         if cfg.get(f'{split}_dataloader'):
             dataset = cfg[f'{split}_dataloader'].dataset
-            found += _of_dataset(dataset, root or Path(dataset.get('data_root') or '.'))
-    return list(dict.fromkeys(found))
+            paths += _of_dataset(dataset, root or Path(dataset.get('data_root') or '.'))
+    return list(dict.fromkeys(paths))
 
 
 def _of_dataset(dataset: Mapping[str, Any], root: Path) -> Iterator[Path]:

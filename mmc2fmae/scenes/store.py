@@ -143,13 +143,13 @@ def _holds(out: Path, asked: dict, overwrite: bool) -> bool:
     """Whether `out` holds exactly what is asked; an error if it holds what may not be replaced."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
-    found = _read_meta(out)
-    if found is None:
+    meta = _read_meta(out)
+    if meta is None:
         raise FileExistsError(
             f'{out}: exists and is no dataset of scenes (no meta.json by {GENERATOR}), so it is '
             'never overwritten; choose another folder or remove it yourself'
         )
-    differing = [key for key in asked if found.get(key) != asked[key]]
+    differing = [key for key in asked if meta.get(key) != asked[key]]
     if not differing:
         have, want = _count_files(out), _FILES_PER_SCENE * sum(asked['counts'].values()) + 4
         if have >= want:  # more may be a file manager's
@@ -157,8 +157,8 @@ def _holds(out: Path, asked: dict, overwrite: bool) -> bool:
         problem = f'holds the dataset asked for, but {have} files, expected {want}'
     else:
         problem = 'holds other scenes: ' + '; '.join(
-            f'{key} there {_brief(found.get(key), asked[key])}, '
-            f'asked {_brief(asked[key], found.get(key))}'
+            f'{key} there {_brief(meta.get(key), asked[key])}, '
+            f'asked {_brief(asked[key], meta.get(key))}'
             for key in differing
         )
     if not overwrite:
