@@ -27,8 +27,8 @@ def available_cores() -> int:
 def progress_bar(total: int, unit: str, initial: int = 0, quiet: bool = False) -> tqdm:
     """Return a bar with rate and time left on stderr, of the first process of a run alone.
 
-    On a terminal it is one live line, in a log file a line every half minute. What takes less than
-    a second shows none.
+    On a terminal it is one live line, from the first second on; in a log file it is a line every
+    half minute and one at the end, and nothing where the work takes less than that.
 
     Args:
         total: Items.
