@@ -36,6 +36,7 @@ REQUIREMENTS = {
     'regex': 'regex',
     'safetensors': 'safetensors>=0.4',
     'tqdm': 'tqdm>=4.62',
+    'jinja2': 'jinja2>=3.1',
 }
 
 # `python -m mmc2fmae.env` must report on a stack that cannot import this package, but Python

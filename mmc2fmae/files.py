@@ -1,6 +1,7 @@
 """Files of any kind: written whole or not at all, listed, identified by their content."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
@@ -53,22 +54,51 @@ def write_atomically(data: bytes, path: str | os.PathLike[str]) -> None:
 
 
 def file_sha256(
-    *paths: str | os.PathLike[str], progress: Callable[[int], object] | None = None
+    *paths: str | os.PathLike[str], on_read: Callable[[int], object] | None = None
 ) -> str:
     """Return the SHA-256 of the content of files, one after the other, in hexadecimal digits.
 
     Args:
         *paths: Files.
-        progress: Told the number of bytes of each part that was read.
+        on_read: Told the number of bytes of each part that was read.
     """
-    found = sha256()
+    digest = sha256()
     for path in paths:
         with open(path, 'rb') as file:
             while part := file.read(2**22):
-                found.update(part)
-                if progress is not None:
-                    progress(len(part))
-    return found.hexdigest()
+                digest.update(part)
+                if on_read is not None:
+                    on_read(len(part))
+    return digest.hexdigest()
+
+
+def existing_folder(path: str | os.PathLike[str]) -> Path:
+    """Return the nearest folder above ``path``, or itself, that exists: it shows the disk."""
+    path = Path(path).resolve()
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def require_room(folder: str | os.PathLike[str], need: int, what: str, fix: str) -> None:
+    """Check that a disk has room before anything is written to it.
+
+    Args:
+        folder: Folder to write to; need not exist.
+        need: Bytes.
+        what: What needs them, such as 'the pack'.
+        fix: What to do where there are fewer.
+
+    Raises:
+        OSError: There are too few bytes.
+    """
+    free = shutil.disk_usage(existing_folder(folder)).free
+    if free < need:
+        unit, size = ('GiB', 2**30) if need >= 2**30 else ('MiB', 2**20)
+        raise OSError(
+            f'{folder} has {free / size:.1f} {unit} free, expected {need / size:.1f} {unit} for '
+            f'{what}: {fix}'
+        )
 
 
 def list_files(root: str | Path) -> list[str]:

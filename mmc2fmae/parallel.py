@@ -1,9 +1,10 @@
-"""Spread work over processes, with a progress bar."""
+"""The one pool and the one progress bar: work spread over processes or threads, in order."""
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from typing import TypeVar
@@ -23,21 +24,48 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def progress_bar(total: int, unit: str, initial: int = 0, quiet: bool = False) -> tqdm:
+    """Return a bar with rate and time left on stderr, of the first process of a run alone.
+
+    On a terminal it is one live line, from the first second on; in a log file it is a line every
+    half minute and one at the end, and nothing where the work takes less than that.
+
+    Args:
+        total: Items.
+        unit: What an item is, in the singular; 'B' are bytes, shown as kB, MB, ...
+        initial: Items that were done before.
+        quiet: Show nothing.
+    """
+    options = dict(unit=unit, unit_scale=True) if unit == 'B' else dict(unit=f' {unit}s')
+    if not sys.stderr.isatty():
+        options |= dict(file=_LogFile(), mininterval=30, miniters=1)
+    return tqdm(
+        total=total,
+        initial=initial,
+        disable=quiet or int(os.environ.get('RANK', 0)) > 0,
+        smoothing=0.05,
+        delay=1,
+        **options,
+    )
+
+
 def in_chunks(
     function: Callable[[Sequence[Item]], Result],
     items: Sequence[Item],
     workers: int | None = None,
     unit: str = 'image',
-    progress: bool = True,
+    quiet: bool = False,
 ) -> Iterator[Result]:
     """Yield ``function(chunk)`` for consecutive chunks of ``items``, in their order.
+
+    Whoever may stop early closes the iterator, which waits for the tasks under way.
 
     Args:
         function: Can be pickled.
         items: Items.
         workers: Processes; by default one a core, and none beside this one for few items.
         unit: What an item is, for the bar.
-        progress: Whether to show a bar with rate and time left.
+        quiet: Show no bar.
 
     Raises:
         RuntimeError: A process died.
@@ -46,10 +74,31 @@ def in_chunks(
     if workers is None:
         workers = available_cores()
     workers = min(workers, max(len(chunks) // 4, 1))  # a process costs more than a few chunks
-    bar = tqdm(total=len(items), unit=f' {unit}s', disable=not progress, smoothing=0.05)
+    bar = progress_bar(len(items), unit, quiet=quiet)
     with bar, closing(_results(function, chunks, workers)) as results:
         for chunk, result in zip(chunks, results, strict=True):
             bar.update(len(chunk))
+            yield result
+
+
+def in_threads(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    unit: str = 'image',
+    quiet: bool = False,
+) -> Iterator[Result]:
+    """Yield ``function(item)`` for each item, in their order, from threads: for reading of files.
+
+    Args:
+        function: What it does, decoding included, leaves the interpreter to the other threads.
+        items: Items.
+        unit: What an item is, for the bar.
+        quiet: Show no bar.
+    """
+    bar = progress_bar(len(items), unit, quiet=quiet)
+    with bar, ThreadPoolExecutor(min(8, available_cores())) as pool:
+        for result in pool.map(function, items):
+            bar.update()
             yield result
 
 
@@ -62,7 +111,8 @@ def _results(function: Callable, chunks: list, workers: int) -> Iterator:
             yield from pool.map(function, chunks)
         except BrokenProcessPool as error:
             raise RuntimeError(
-                f'one of {workers} processes died (out of memory, or killed): use fewer'
+                f'one of {workers} processes died (out of memory, killed, or started from a script '
+                "without `if __name__ == '__main__':`): use fewer, 1 needs none of this"
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
@@ -71,3 +121,14 @@ def _results(function: Callable, chunks: list, workers: int) -> Iterator:
 def _leave_interrupts() -> None:
     # Ctrl-C reaches every process of a terminal; only the parent should act on it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+class _LogFile:
+    """Stderr for a bar that is no terminal: each state is a line of its own."""
+
+    def write(self, text: str) -> None:
+        if text := text.strip():
+            print(text, file=sys.stderr)
+
+    def flush(self) -> None:
+        sys.stderr.flush()

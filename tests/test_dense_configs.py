@@ -84,7 +84,7 @@ def scenes(tmp_path_factory):
     """Two training and two validation scenes as COCO and as ADE20K."""
     return Path(
         write_scenes(
-            tmp_path_factory.mktemp('data') / 'scenes', SceneSpec(), 2, 2, 0, 1, progress=False
+            tmp_path_factory.mktemp('data') / 'scenes', SceneSpec(), 2, 2, 0, 1, quiet=True
         )
     )
 

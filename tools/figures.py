@@ -10,9 +10,9 @@ from mmc2fmae.checkpoints.finding import find_checkpoint
 from mmc2fmae.files import file_sha256
 from mmc2fmae.preparation.folders import find_classes
 from mmc2fmae.visualization import figures
+from mmc2fmae.visualization.colours import class_names
 from mmc2fmae.visualization.figures import inputs
 from mmc2fmae.visualization.figures.autoencoder import Autoencoder
-from mmc2fmae.visualization.figures.colours import class_names
 from mmc2fmae.visualization.figures.page import WIDTH
 
 

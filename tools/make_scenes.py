@@ -39,7 +39,7 @@ def main() -> None:
             args.seed,
             args.workers,
             overwrite=args.overwrite,
-            progress=not args.quiet,
+            quiet=args.quiet,
         )
     except (ValueError, OSError) as error:
         parser.exit(2, f'{parser.prog}: error: {error}\n')

@@ -12,7 +12,7 @@ import mmc2fmae  # noqa: F401  (first: it closes the gaps of the stack)
 from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 
-from mmc2fmae.reproduce import checks, cost, recipes, report_html, results, runner, show
+from mmc2fmae.reproduce import cost, prerequisites, recipes, report_html, results, runner, show
 from mmc2fmae.reproduce.commands import RunOptions
 from mmc2fmae.reproduce.lock import AlreadyRunning
 from mmc2fmae.reproduce.plan import PlanError, make_plan
@@ -119,7 +119,7 @@ def act(args: argparse.Namespace) -> int:
         work_dir, args.data_root.absolute(), args.launcher, devices, args.partition, args.jobs
     )
     todo = results.pending(work_dir, plan.stages)
-    checks.check_run(plan, todo, options, sum(costs[stage.key].disk for stage in todo))
+    prerequisites.check_run(plan, todo, options, sum(costs[stage.key].disk for stage in todo))
     start = time.monotonic()
     outcome = runner.run_plan(plan, options, costs)
     after = ['python tools/reproduce.py report', *args.tables, '--preset', args.preset]

@@ -140,7 +140,7 @@ class MultiGranularDataset(BaseDataset):
                 reasons.append(str(error))
         raise SampleError(f'no sample can be read; the first error was: {reasons[0]}')
 
-    def preflight(self, num_samples: int = 32) -> list[dict]:
+    def try_samples(self, num_samples: int = 32) -> list[dict]:
         """Run evenly spaced samples through the pipeline, so that defects show before training.
 
         Args:

@@ -12,11 +12,11 @@ import torch
 from mmpretrain.models import VisionTransformer
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
 from mmc2fmae.checkpoints import Preprocessing, build_backbone
-from mmc2fmae.files import IMAGE_SUFFIXES, list_photographs, write_atomically
+from mmc2fmae.files import IMAGE_SUFFIXES, list_photographs, require_room, write_atomically
 from mmc2fmae.images import open_image
+from mmc2fmae.parallel import progress_bar
 
 TOKENS = ('cls', 'mean', 'patches')
 
@@ -211,23 +211,22 @@ def iterate_features(
         num_workers=min(options.workers, len(paths)),
         pin_memory=options.device.startswith('cuda'),
     )
-    progress = tqdm(total=len(paths), unit=' images')
-    for images in loader:
-        features = {}
-        with (
-            torch.inference_mode(),
-            torch.autocast(options.device.split(':')[0], torch.float16, enabled=options.half),
-        ):
-            images = images.to(options.device, non_blocking=True)
-            for block, tokens in zip(blocks, block_tokens(vit, images, blocks), strict=True):
-                for kind in options.tokens:
-                    found = pool(tokens, kind, grid)
-                    if kind == 'mean' and block == last and hasattr(vit, 'ln2'):
-                        found = vit.ln2(found)
-                    features[f'{kind}_{block}'] = found.to(dtype).cpu().numpy()
-        yield features
-        progress.update(len(images))
-    progress.close()
+    with progress_bar(len(paths), 'image') as bar:
+        for images in loader:
+            features = {}
+            with (
+                torch.inference_mode(),
+                torch.autocast(options.device.split(':')[0], torch.float16, enabled=options.half),
+            ):
+                images = images.to(options.device, non_blocking=True)
+                for block, tokens in zip(blocks, block_tokens(vit, images, blocks), strict=True):
+                    for kind in options.tokens:
+                        pooled = pool(tokens, kind, grid)
+                        if kind == 'mean' and block == last and hasattr(vit, 'ln2'):
+                            pooled = vit.ln2(pooled)
+                        features[f'{kind}_{block}'] = pooled.to(dtype).cpu().numpy()
+            yield features
+            bar.update(len(images))
 
 
 def compute_features(
@@ -237,14 +236,14 @@ def compute_features(
     options: FeatureOptions,
 ) -> dict[str, Tensor]:
     """Compute features of images that fit into memory together; see :func:`iterate_features`."""
-    found, row = {}, 0
+    features, row = {}, 0
     for batch in iterate_features(vit, preprocessing, paths, options):
         for key, value in batch.items():
-            if key not in found:
-                found[key] = np.empty((len(paths), *value.shape[1:]), value.dtype)
-            found[key][row : row + len(value)] = value
+            if key not in features:
+                features[key] = np.empty((len(paths), *value.shape[1:]), value.dtype)
+            features[key][row : row + len(value)] = value
         row += len(value)
-    return {key: torch.from_numpy(value) for key, value in found.items()}
+    return {key: torch.from_numpy(value) for key, value in features.items()}
 
 
 def extract_features(
@@ -279,7 +278,12 @@ def extract_features(
     arrays, row = {}, 0
     for batch in iterate_features(vit, preprocessing, paths, options):
         if not arrays:
-            _require_room(aside, batch, len(paths))
+            require_room(
+                out,
+                len(paths) * sum(value[0].nbytes for value in batch.values()),
+                f'the features of {len(paths):,} images',
+                'take fewer tokens or blocks, or half precision',
+            )
             arrays = {
                 key: np.lib.format.open_memmap(
                     aside / f'{key}.npy', 'w+', value.dtype, (len(paths), *value.shape[1:])
@@ -300,16 +304,6 @@ def extract_features(
     write_atomically(json.dumps(said, indent=1).encode(), aside / 'features.json')
     aside.rename(out)
     return {key: array.shape for key, array in arrays.items()}
-
-
-def _require_room(folder: Path, batch: dict[str, np.ndarray], count: int) -> None:
-    needed = sum(value[0].nbytes for value in batch.values()) * count
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise OSError(
-            f'{count:,} images need {needed / 1e9:.1f} GB of features, {folder.parent} has '
-            f'{free / 1e9:.1f} GB: take fewer tokens or blocks, or half precision'
-        )
 
 
 def _unreadable(path: Path, error: Exception) -> ValueError:

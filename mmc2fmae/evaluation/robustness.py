@@ -12,10 +12,10 @@ from mmc2fmae import env
 from mmc2fmae.evaluation import robustness_report
 from mmc2fmae.evaluation.robustness_run import (
     Options,
-    Plan,
+    PlannedSet,
     check_forward,
     load_classifier,
-    make_plans,
+    plan_sets,
     run_units,
     start_processes,
 )
@@ -70,16 +70,16 @@ def evaluate_robustness(
     torch.backends.cudnn.deterministic = True
     options = Options(device, batch_size, workers, limit, amp or 'float32')
     model = load_classifier(cfg, checkpoint, device)
-    plans: list = [None]
+    planned: list = [None]
     if get_rank() == 0:  # one process reads the folders: 75 of them have 50,000 files each
-        plans = [make_plans(cfg, checkpoint, Path(data_root), out, only or [], options)]
-    broadcast_object_list(plans)
-    (plans,) = plans
-    check_forward(plans, model, options)
-    run_units(plans, model, options)
+        planned = [plan_sets(cfg, checkpoint, Path(data_root), out, only or [], options)]
+    broadcast_object_list(planned)
+    (planned,) = planned
+    check_forward(planned, model, options)
+    run_units(planned, model, options)
     if get_rank():
         return None
-    report = make_report(plans, cfg, checkpoint, options)
+    report = make_report(planned, cfg, checkpoint, options)
     stem = out / ('robustness_smoke' if limit else 'robustness')
     robustness_report.write_report(report, stem)
     for hint in robustness_report.hints(report['sets']):
@@ -107,16 +107,16 @@ def read_configs(config: str | Path, sets: str | Path, cfg_options: dict | None 
     return cfg
 
 
-def make_report(plans: list[Plan], cfg: Config, checkpoint: Path, options: Options) -> dict:
+def make_report(planned: list[PlannedSet], cfg: Config, checkpoint: Path, options: Options) -> dict:
     """Put together what ``robustness.json`` holds.
 
     Raises:
         RuntimeError: A unit has no result.
     """
     sets = {
-        plan.spec.name: robustness_report.summarise_set(plan.spec, plan.counts())
-        | dict(cache=plan.store.folder.name)
-        for plan in plans
+        one.spec.name: robustness_report.summarise_set(one.spec, one.counts())
+        | dict(cache=one.store.folder.name)
+        for one in planned
     }
     limit = options.limit
     return dict(
@@ -124,7 +124,7 @@ def make_report(plans: list[Plan], cfg: Config, checkpoint: Path, options: Optio
         model=dict(
             config=cfg.filename,
             checkpoint=str(checkpoint),
-            sha256=plans[0].sha256,
+            sha256=planned[0].sha256,
             precision=options.precision,
         ),
         sets=sets,

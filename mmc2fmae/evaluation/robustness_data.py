@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 LIBRARY = 'imagecorruptions-imaug'
 
 
-class ImageFiles(Dataset):
+class LabelledImages(Dataset):
     """Labelled image files behind a pipeline of mmpretrain.
 
     Args:

@@ -1,7 +1,6 @@
 """Evaluate a classifier on robustness sets, with any number of processes and interruptions."""
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -30,6 +29,7 @@ from mmc2fmae.evaluation.robustness_sets import (
     units_of,
 )
 from mmc2fmae.files import file_sha256
+from mmc2fmae.parallel import progress_bar
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PlannedSet:
     """One set ready to be evaluated.
 
     Attributes:
@@ -80,13 +80,13 @@ class Plan:
         """
         cells = {}
         for unit in self.units:
-            found = self.store.read(unit.name)
-            if found is None:
+            counts = self.store.read(unit.name)
+            if counts is None:
                 raise RuntimeError(
                     f'{unit.set}: {unit.name} has no result; start the same command again, what is '
                     'done is kept'
                 )
-            cells[unit.cell] = cells.get(unit.cell, Counts(0, 0, 0)) + found
+            cells[unit.cell] = cells.get(unit.cell, Counts(0, 0, 0)) + counts
         return cells
 
 
@@ -150,9 +150,9 @@ def check_classes(declared: str | list[str] | None, trained: list[str] | None) -
     return classes
 
 
-def make_plans(
+def plan_sets(
     config: Config, checkpoint: Path, data_root: Path, out: Path, only: list[str], options: Options
-) -> list[Plan]:
+) -> list[PlannedSet]:
     """Check config and data, and lay out the work; nothing is evaluated.
 
     Args:
@@ -171,7 +171,7 @@ def make_plans(
     declared = config.robustness
     declared.classes = check_classes(declared.get('classes'), trained_classes(checkpoint))
     sets = read_sets(declared, default, data_root, only)
-    sha256, plans = file_sha256(checkpoint), []
+    sha256, planned = file_sha256(checkpoint), []
     for spec in sets:
         listing = pick(pick(check_set(spec), spec.sample), options.limit)
         settings = dict(
@@ -188,55 +188,59 @@ def make_plans(
             subset=spec.subset,
             pipeline=spec.pipeline,
         )
-        plan = Plan(spec, listing, ResultStore(out / 'cells', spec.name, settings), sha256)
-        plan.store.describe()
-        plans.append(plan)
-    return plans
+        store = ResultStore(out / 'cells', spec.name, settings)
+        store.describe()
+        planned.append(PlannedSet(spec, listing, store, sha256))
+    return planned
 
 
-def check_forward(plans: list[Plan], model: nn.Module, options: Options) -> None:
+def check_forward(planned: list[PlannedSet], model: nn.Module, options: Options) -> None:
     """Send the first image of every set through pipeline and model.
 
     Raises:
         ValueError: The model does not have one output a class, or its outputs are not finite.
         RuntimeError: An image cannot be read or prepared.
     """
-    for plan in plans:
-        data = plan.spec.dataset(plan.listing, plan.spec.cells[0], slice(1))
+    for one in planned:
+        data = one.spec.dataset(one.listing, one.spec.cells[0], slice(1))
         logits, _ = next(_logits(model, data, replace(options, workers=0)))
-        if logits.shape[1] != len(plan.spec.classes):
+        if logits.shape[1] != len(one.spec.classes):
             raise ValueError(
                 f'the model has {logits.shape[1]} outputs, robustness.classes names '
-                f'{len(plan.spec.classes)}: set it to the folder names of the classes that the '
+                f'{len(one.spec.classes)}: set it to the folder names of the classes that the '
                 'model was trained with, in the order of its outputs'
             )
 
 
-def run_units(plans: list[Plan], model: nn.Module, options: Options) -> None:
+def run_units(planned: list[PlannedSet], model: nn.Module, options: Options) -> None:
     """Evaluate what is not stored yet; every process takes its share of the units.
 
     Args:
-        plans: The sets, the same in all processes.
+        planned: The sets, the same in all processes.
         model: Classifier; its forward pass gives logits.
         options: How to run.
     """
-    by_name = {plan.spec.name: plan for plan in plans}
+    by_name = {one.spec.name: one for one in planned}
     # One process looks, so that all share out the same list even while results come in.
-    todo = [[u for p in plans for u in p.units if p.store.read(u.name) is None]]
+    todo = [[u for p in planned for u in p.units if p.store.read(u.name) is None]]
     broadcast_object_list(todo)
-    done = sum(len(p.units) for p in plans) - len(todo[0])
+    done = sum(len(p.units) for p in planned) - len(todo[0])
     if get_rank() == 0:
-        print_log(f'{len(todo[0])} units to evaluate, {done} already in the cache')
+        print_log(
+            f'{len(todo[0])} units to evaluate, {done} already in the cache; the bar is of the '
+            f'first of {get_world_size()} processes'
+        )
     mine = todo[0][get_rank() :: get_world_size()]
-    progress = Progress(sum(unit.stop - unit.start for unit in mine))
-    for unit in mine:
-        plan = by_name[unit.set]
-        data = plan.spec.dataset(plan.listing, unit.cell, slice(unit.start, unit.stop))
-        counts = Counts(0, 0, 0)
-        for logits, labels in _logits(model, data, options):
-            counts += count(logits, labels, plan.spec)
-            progress.add(len(labels), f'{unit.set} {unit.name}')
-        plan.store.write(unit.name, counts)
+    with progress_bar(sum(unit.stop - unit.start for unit in mine), 'image') as bar:
+        for unit in mine:
+            bar.set_description(f'{unit.set} {unit.name}', refresh=False)
+            one = by_name[unit.set]
+            data = one.spec.dataset(one.listing, unit.cell, slice(unit.start, unit.stop))
+            counts = Counts(0, 0, 0)
+            for logits, labels in _logits(model, data, options):
+                counts += count(logits, labels, one.spec)
+                bar.update(len(labels))
+            one.store.write(unit.name, counts)
     barrier()
 
 
@@ -253,32 +257,6 @@ def count(logits: Tensor, labels: Tensor, spec: RobustnessSet) -> Counts:
         index = torch.tensor([spec.classes.index(name) for name in spec.subset])
         right = index[logits[:, index].argmax(1)] == labels
     return Counts(int(right.sum()), int(everywhere.sum()), len(labels))
-
-
-class Progress:
-    """A line every half minute, of the first process: its share stands for all.
-
-    Args:
-        total: Images of this process.
-    """
-
-    def __init__(self, total: int) -> None:
-        self.total, self.done = total, 0
-        self.start = self.last = time.monotonic()
-
-    def add(self, images: int, place: str) -> None:
-        """Count images and say how far it is."""
-        self.done += images
-        now = time.monotonic()
-        if get_rank() or (now - self.last < 30 and self.done < self.total):
-            return
-        self.last = now
-        rate = self.done / max(now - self.start, 1e-6)
-        left = timedelta(seconds=round((self.total - self.done) / rate))
-        print_log(
-            f'{place}: {self.done}/{self.total} images of this process, '
-            f'{rate * get_world_size():.0f} images/s in all, ETA {left}'
-        )
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from mmc2fmae.evaluation.class_subsets import Listing, list_images, resolve_classes
 from mmc2fmae.evaluation.corruption_error import CORRUPTIONS, SEVERITIES
-from mmc2fmae.evaluation.robustness_data import ImageFiles, require_library
+from mmc2fmae.evaluation.robustness_data import LabelledImages, require_library
 
 KINDS = ('folder', 'corruptions', 'on_the_fly')
 
@@ -67,10 +67,12 @@ class RobustnessSet:
             return self.folder
         return self.folder / cell[0] / str(cell[1])
 
-    def dataset(self, listing: Listing, cell: tuple[str, int] | None, picked: slice) -> ImageFiles:
+    def dataset(
+        self, listing: Listing, cell: tuple[str, int] | None, picked: slice
+    ) -> LabelledImages:
         """Return the images of a cell that ``picked`` selects."""
         corruption = cell if self.kind == 'on_the_fly' else None
-        return ImageFiles(
+        return LabelledImages(
             self.folder_of(cell),
             listing.names[picked],
             listing.labels[picked],

@@ -14,6 +14,7 @@ from mmc2fmae.labeling.jobs import Job
 from mmc2fmae.labeling.labeller import Labeller, Labels
 from mmc2fmae.labeling.models import UnusableOutput
 from mmc2fmae.labeling.photographs import Photograph, read_photograph
+from mmc2fmae.parallel import progress_bar
 from mmc2fmae.preparation.layout import map_path, write_map
 
 
@@ -63,7 +64,7 @@ def run_job(
     """
     done = job.done()
     mine = [i for i in range(rank, len(job.parts), world_size) if i not in done]
-    with ThreadPoolExecutor(workers) as pool, _progress(job, done, quiet or rank > 0) as bar:
+    with ThreadPoolExecutor(workers) as pool, _bar(job, done, quiet or rank > 0) as bar:
         writing: list[tuple[int, list[dict], list[Future]]] = []
 
         def settle() -> None:
@@ -79,16 +80,18 @@ def run_job(
                 read = ahead
                 ahead = _read(job, mine[position + 1 : position + 2], source, pool)
                 names = job.parts[part]
-                found = _label([future.result() for future in read], names, source, labeller, pool)
+                labelled = _label(
+                    [future.result() for future in read], names, source, labeller, pool
+                )
                 writes = [
                     pool.submit(_write_maps, job, name, labels)
-                    for name, labels in zip(names, found, strict=True)
+                    for name, labels in zip(names, labelled, strict=True)
                     if isinstance(labels, Labels)
                 ]
                 records = [
                     dict(path=name) | (labels.record if isinstance(labels, Labels) else labels)
                     | models
-                    for name, labels in zip(names, found, strict=True)
+                    for name, labels in zip(names, labelled, strict=True)
                 ]  # fmt: skip
                 writing.append((part, records, writes))
                 if len(writing) > 1:  # a slow disk holds the models up, memory does not grow
@@ -126,7 +129,7 @@ def _label(
 ) -> list[Labels | dict]:
     """Label the readable photographs of a part; the others keep their error."""
     readable = [i for i, photo in enumerate(photos) if isinstance(photo, Photograph)]
-    found: list[Labels | dict] = list(photos)
+    results: list[Labels | dict] = list(photos)
     if readable:
         prompts = [source.prompts(names[i]) for i in readable]
         try:
@@ -135,8 +138,8 @@ def _label(
             path = source.folder / names[readable[error.index]]
             raise DatasetError(f'{path}: {error}') from error
         for i, labels in zip(readable, labelled, strict=True):
-            found[i] = labels
-    return found
+            results[i] = labels
+    return results
 
 
 def _write_maps(job: Job, name: str, labels: Labels) -> None:
@@ -144,10 +147,10 @@ def _write_maps(job: Job, name: str, labels: Labels) -> None:
     write_map(map_path(job.root, 'semantic', job.split, name), labels.semantic)
 
 
-def _progress(job: Job, done: set[int], quiet: bool) -> tqdm:
+def _bar(job: Job, done: set[int], quiet: bool) -> tqdm:
     total = sum(map(len, job.parts))
     start = sum(len(job.parts[i]) for i in done)
-    return tqdm(total=total, initial=start, unit='image', disable=quiet, smoothing=0.1)
+    return progress_bar(total, 'image', start, quiet)
 
 
 def _show(bar: tqdm, job: Job) -> None:

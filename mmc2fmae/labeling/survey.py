@@ -3,8 +3,8 @@
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from mmc2fmae.labeling.jobs import Job
 from mmc2fmae.labeling.labeller import Detector, Labeller
 from mmc2fmae.labeling.photographs import Photograph, read_photograph
 from mmc2fmae.labeling.pipeline import Source, run_job
+from mmc2fmae.parallel import in_threads
 from mmc2fmae.preparation.layout import GRANULARITIES, read_manifest
 
 
@@ -126,22 +127,22 @@ def sweep(
         DatasetError: None of the photographs can be read.
     """
     names, photos = [], []
-    with ThreadPoolExecutor() as pool:
-        for name, photo in pool.map(lambda n: _try(source.folder, n), evenly(source.names, number)):
-            if photo is not None:
-                names.append(name)
-                photos.append(photo)
+    read = partial(_try, source.folder)
+    for name, photo in in_threads(read, evenly(source.names, number)):
+        if photo is not None:
+            names.append(name)
+            photos.append(photo)
     if not photos:
         raise DatasetError(f'none of {number} photographs of {source.folder} can be read')
     prompts = [source.prompts(name) for name in names]
-    found = detector([photo.pixels for photo in photos], prompts, schedule.floor)
+    detections = detector([photo.pixels for photo in photos], prompts, schedule.floor)
     tiles = [
         _tile(*what, schedule)
-        for what in zip(photos[:40], found[:40], names, prompts, strict=False)
+        for what in zip(photos[:40], detections[:40], names, prompts, strict=False)
     ]
     out.parent.mkdir(parents=True, exist_ok=True)
     _grid(tiles).save(out)
-    return sweep_table([one.scores for one in found], schedule)
+    return sweep_table([one.scores for one in detections], schedule)
 
 
 def _try(folder: Path, name: str) -> tuple[str, Photograph | None]:
@@ -156,31 +157,31 @@ _TILE = (360, 300)
 
 def _tile(
     photo: Photograph,
-    found: Detections,
+    detections: Detections,
     name: str,
     prompts: Sequence[str],
     schedule: ThresholdSchedule,
 ) -> Image.Image:
     """Draw a photograph's boxes: green above its adaptive threshold, grey down to the floor."""
-    threshold = adaptive_threshold(found.scores, schedule)
+    threshold = adaptive_threshold(detections.scores, schedule)
     image = Image.fromarray(photo.pixels)
     image.thumbnail((_TILE[0] - 8, _TILE[1] - 40))
     draw = ImageDraw.Draw(image)
     scale = image.width / photo.pixels.shape[1]
     font = ImageFont.load_default(12)
-    for i in reversed(range(len(found.scores))):  # the best on top
-        color = 'lime' if found.scores[i] >= threshold else 'lightgrey'
-        box = (found.boxes[i] * scale).tolist()
+    for i in reversed(range(len(detections.scores))):  # the best on top
+        color = 'lime' if detections.scores[i] >= threshold else 'lightgrey'
+        box = (detections.boxes[i] * scale).tolist()
         draw.rectangle(box, outline=color, width=2 if color == 'lime' else 1)
         if color == 'lime':
-            draw.text((box[0] + 3, box[1] + 1), f'{found.scores[i]:.2f}', 'lime', font,
+            draw.text((box[0] + 3, box[1] + 1), f'{detections.scores[i]:.2f}', 'lime', font,
                       stroke_width=1, stroke_fill='black')  # fmt: skip
     tile = Image.new('RGB', _TILE, 'white')
     tile.paste(image, (4, 36))
     draw = ImageDraw.Draw(tile)
     draw.text((4, 2), name[-54:], 'black', font)
-    above = np.count_nonzero(found.scores >= threshold)
-    text = f'{above} at {threshold:.2f} of {len(found.scores)}: {"; ".join(prompts)}'
+    above = np.count_nonzero(detections.scores >= threshold)
+    text = f'{above} at {threshold:.2f} of {len(detections.scores)}: {"; ".join(prompts)}'
     draw.text((4, 18), text[:54], 'black', font)
     return tile
 

@@ -145,7 +145,7 @@ class PreflightHook(Hook):
             ValueError: A sample or a setting is wrong; the message names it.
         """
         dataset = runner.train_dataloader.dataset
-        samples = dataset.preflight(self.num_samples)
+        samples = dataset.try_samples(self.num_samples)
         model = getattr(runner.model, 'module', runner.model)
         model.eval()  # nothing random; the loop switches to training
         batch = default_collate(samples[:2])

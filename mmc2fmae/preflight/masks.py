@@ -1,19 +1,16 @@
 """Do the values of segmentation masks fit the classes of a config?"""
 
-import time
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from mmengine.logging import print_log
 
 from mmc2fmae.datasets.sample_io import read_label_map
 from mmc2fmae.errors import DatasetError, SampleError, first_names
 from mmc2fmae.files import evenly, missing_files
 from mmc2fmae.images import upright_size
-from mmc2fmae.parallel import available_cores
+from mmc2fmae.parallel import in_threads
 
 
 def check_masks(
@@ -53,15 +50,10 @@ def check_masks(
     allowed = {*range(num_classes + first), ignore}
     counts: Counter[int] = Counter()
     offenders: dict[int, str] = {}
-    shown = time.monotonic()
-    with ThreadPoolExecutor(min(8, available_cores())) as pool:
-        for done, (path, found) in enumerate(pool.map(_mask_values, chosen), 1):
-            counts.update(found)
-            for value in found.keys() - allowed:
-                offenders.setdefault(value, path)
-            if time.monotonic() - shown > 10:
-                shown = time.monotonic()
-                print_log(f'{done} of {len(chosen)} masks checked', logger='current')
+    for path, pixels in in_threads(_mask_values, chosen, 'mask'):
+        counts.update(pixels)
+        for value in pixels.keys() - allowed:
+            offenders.setdefault(value, path)
     labelled = sum(n for value, n in counts.items() if value in allowed and value != ignore)
     labelled -= counts[0] if reduce_zero_label else 0
     where = Path(chosen[0][1]).parent

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,7 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmc2fmae.errors import DatasetError, SampleError, first_names
-from mmc2fmae.files import list_files, list_photographs, write_atomically
+from mmc2fmae.files import (
+    existing_folder,
+    list_files,
+    list_photographs,
+    require_room,
+    write_atomically,
+)
 from mmc2fmae.images import stored_size
 from mmc2fmae.parallel import in_chunks
 from mmc2fmae.preparation.layout import (
@@ -84,7 +89,7 @@ def convert(
     root: str | os.PathLike,
     split: str = 'train',
     workers: int | None = None,
-    progress: bool = True,
+    quiet: bool = False,
 ) -> Converted:
     """Write ``ROOT/<split>`` (a link), its maps, ``labels.json`` and, if need be, a list.
 
@@ -97,7 +102,7 @@ def convert(
         root: Folder of the dataset.
         split: Name of the photographs' folder there.
         workers: Processes; by default one a core.
-        progress: Whether to show a progress bar.
+        quiet: Show no progress bar.
 
     Raises:
         DatasetError: The output holds something else, there is no room, or labels cannot be used;
@@ -114,7 +119,7 @@ def convert(
     write = partial(
         _write_maps, conversion.read, conversion.images, conversion.granularities, root, split
     )
-    for part_kept, part_problems in in_chunks(write, conversion.items, workers, progress=progress):
+    for part_kept, part_problems in in_chunks(write, conversion.items, workers, quiet=quiet):
         kept += part_kept
         problems += part_problems
     if problems:
@@ -140,18 +145,16 @@ def check_room(root: str | os.PathLike, maps: int) -> None:
     Raises:
         DatasetError: There are too few bytes or too few inodes.
     """
-    folder = Path(root).resolve()
-    while not folder.exists():
-        folder = folder.parent
-    free, need = shutil.disk_usage(folder).free, maps * MAP_BYTES
-    if free < need:
-        raise DatasetError(
-            f'{folder} has {free / 2**30:.1f} GiB free, {maps:,} maps need up to '
-            f'{need / 2**30:.1f} GiB'
-        )
-    disk = os.statvfs(folder)
+    fix = 'free some, or choose a folder on another disk'
+    try:
+        require_room(root, maps * MAP_BYTES, f'{maps:,} maps', fix)
+    except OSError as error:
+        raise DatasetError(str(error)) from error
+    disk = os.statvfs(existing_folder(root))
     if disk.f_files and disk.f_favail < maps:  # some file systems count no inodes
-        raise DatasetError(f'{folder} can hold {disk.f_favail:,} more files, expected {maps:,}')
+        raise DatasetError(
+            f'{root} can hold {disk.f_favail:,} more files, expected {maps:,}: {fix}'
+        )
 
 
 def _check_names(items: Sequence[Labelled], split: str) -> None:
@@ -190,8 +193,8 @@ def _check_folders(conversion: Conversion, root: Path, split: str) -> None:
 
 def _claim(conversion: Conversion, root: Path, split: str) -> None:
     """Write ``labels.json``, or check that its maps are of the same kind."""
-    found = read_label_info(root)
-    if found is None or split not in found.source.get('splits', {}):
+    info = read_label_info(root)
+    if info is None or split not in info.source.get('splits', {}):
         there = [g for g in GRANULARITIES if Path(root, g, split).exists()]
         if there:
             raise DatasetError(

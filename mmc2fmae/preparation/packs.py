@@ -5,7 +5,6 @@ import io
 import json
 import os
 import re
-import shutil
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -14,7 +13,14 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from mmc2fmae.errors import DatasetError, first_names
-from mmc2fmae.files import atomic_file, file_sha256, list_files, write_atomically
+from mmc2fmae.files import (
+    atomic_file,
+    file_sha256,
+    list_files,
+    require_room,
+    write_atomically,
+)
+from mmc2fmae.parallel import progress_bar
 from mmc2fmae.preparation.conversion import check_room
 from mmc2fmae.preparation.layout import GRANULARITIES, INFO_FILE, manifest_path, read_label_info
 
@@ -46,7 +52,7 @@ class _Shard(NamedTuple):
     size: int  # of the members in the tar file, bytes
 
 
-class _Plan(NamedTuple):
+class _Split(NamedTuple):
     shards: list[_Shard]
     photographs: int
     fingerprint: str  # changes with the maps and the shards
@@ -57,7 +63,7 @@ def pack(
     out: str | os.PathLike,
     splits: Sequence[str] = ('train',),
     shard_size: int = 512 * 2**20,
-    progress: bool = True,
+    quiet: bool = False,
 ) -> int:
     """Write a dataset's maps as tar files with checksums; equal maps give equal bytes.
 
@@ -69,7 +75,7 @@ def pack(
         out: Folder of the pack.
         splits: Folders of photographs whose maps are packed.
         shard_size: Most bytes of a shard, but for a photograph whose maps alone are more.
-        progress: Whether to show a progress bar.
+        quiet: Show no progress bar.
 
     Returns:
         Number of photographs.
@@ -82,9 +88,9 @@ def pack(
     info = read_label_info(root)
     if info is None:
         raise DatasetError(f'{root / INFO_FILE} is missing: it says what the ids of the maps mean')
-    plans = [_plan(root, split, shard_size) for split in splits]
-    shards = [shard for plan in plans for shard in plan.shards]
-    photographs = sum(plan.photographs for plan in plans)
+    parts = [_cut(root, split, shard_size) for split in splits]
+    shards = [shard for part in parts for shard in part.shards]
+    photographs = sum(part.photographs for part in parts)
     texts = {INFO_FILE: (root / INFO_FILE).read_bytes()}
     for path in (manifest_path(root, split) for split in splits):
         if path.exists():
@@ -96,12 +102,14 @@ def pack(
         info=INFO_FILE,
         sums=SUMS_FILE,
     ).encode()
-    fingerprint = ' '.join(plan.fingerprint for plan in plans)
+    fingerprint = ' '.join(part.fingerprint for part in parts)
     sums = _begin(out, fingerprint)
-    _check_free(out, sum(shard.size for shard in shards if shard.name not in sums))
-    with tqdm(
-        total=sum(shard.size for shard in shards), unit='B', unit_scale=True, disable=not progress
-    ) as bar:
+    try:
+        left = sum(shard.size for shard in shards if shard.name not in sums)
+        require_room(out, left, 'the pack', 'free some, or choose a folder on another disk')
+    except OSError as error:
+        raise DatasetError(str(error)) from error
+    with progress_bar(sum(shard.size for shard in shards), 'B', quiet=quiet) as bar:
         for shard in shards:
             path = out / shard.name
             if shard.name in sums and path.exists() and file_sha256(path) == sums[shard.name]:
@@ -118,12 +126,12 @@ def pack(
     return photographs
 
 
-def verify(folder: str | os.PathLike, progress: bool = True) -> list[Path]:
+def verify(folder: str | os.PathLike, quiet: bool = False) -> list[Path]:
     """Check a pack's files against ``SHA256SUMS``.
 
     Args:
         folder: Folder of the pack.
-        progress: Whether to show a progress bar.
+        quiet: Show no progress bar.
 
     Returns:
         The listed files.
@@ -137,16 +145,11 @@ def verify(folder: str | os.PathLike, progress: bool = True) -> list[Path]:
     stray = {path.name for path in folder.glob('labels-*.tar')} - set(sums)
     problems += [f'{folder / name} is not listed in {SUMS_FILE}' for name in sorted(stray)]
     present = [folder / name for name in sums if (folder / name).is_file()]
-    with tqdm(
-        total=sum(path.stat().st_size for path in present),
-        unit='B',
-        unit_scale=True,
-        disable=not progress,
-    ) as bar:
+    with progress_bar(sum(path.stat().st_size for path in present), 'B', quiet=quiet) as bar:
         for path in present:
-            found = file_sha256(path, progress=bar.update)
-            if found != sums[path.name]:
-                problems.append(f'{path} is damaged: SHA-256 {found}, expected {sums[path.name]}')
+            digest = file_sha256(path, on_read=bar.update)
+            if digest != sums[path.name]:
+                problems.append(f'{path} is damaged: SHA-256 {digest}, expected {sums[path.name]}')
     if problems:
         raise DatasetError(
             f'{len(problems)} files of the pack are not what they should be; fetch them again:\n'
@@ -155,13 +158,13 @@ def verify(folder: str | os.PathLike, progress: bool = True) -> list[Path]:
     return present
 
 
-def unpack(folder: str | os.PathLike, root: str | os.PathLike, progress: bool = True) -> int:
+def unpack(folder: str | os.PathLike, root: str | os.PathLike, quiet: bool = False) -> int:
     """Check a pack and write its maps beside the photographs; maps that are there are kept.
 
     Args:
         folder: Folder of the pack.
         root: Folder of the dataset.
-        progress: Whether to show a progress bar.
+        quiet: Show no progress bar.
 
     Returns:
         Number of maps in the pack.
@@ -171,11 +174,14 @@ def unpack(folder: str | os.PathLike, root: str | os.PathLike, progress: bool = 
             maps.
     """
     folder, root = Path(folder), Path(root)
-    files = verify(folder, progress)
+    files = verify(folder, quiet)
     shards = [path for path in files if path.suffix == '.tar']
     texts = [path for path in files if path.suffix in ('.json', '.jsonl')]
-    listed = tqdm(shards, unit=' shards', disable=not progress)
-    total = sum(len(_members(shard)) for shard in listed)  # before anything is written
+    total = 0  # before anything is written
+    with progress_bar(len(shards), 'shard', quiet=quiet) as bar:
+        for shard in shards:
+            total += len(_members(shard))
+            bar.update()
     check_room(root, total)
     if INFO_FILE not in (path.name for path in texts):
         raise DatasetError(f'{folder} has no {INFO_FILE}: it is no pack of label maps')
@@ -188,7 +194,7 @@ def unpack(folder: str | os.PathLike, root: str | os.PathLike, progress: bool = 
             )
     for path in texts:
         write_atomically(path.read_bytes(), root / path.name)
-    with tqdm(total=total, unit=' maps', disable=not progress) as bar:
+    with progress_bar(total, 'map', quiet=quiet) as bar:
         for shard in shards:
             for name, data in read_shard(shard):
                 path = root / name
@@ -243,7 +249,7 @@ def _check_png(data: bytes, what: object) -> None:
         raise DatasetError(f'{what} is no PNG with one channel, so no label map')
 
 
-def _plan(root: Path, split: str, shard_size: int) -> _Plan:
+def _cut(root: Path, split: str, shard_size: int) -> _Split:
     maps: dict[str, list[str]] = {}  # by photograph
     granularities = [g for g in GRANULARITIES if (root / g / split).is_dir()]
     for granularity in granularities:
@@ -262,19 +268,19 @@ def _plan(root: Path, split: str, shard_size: int) -> _Plan:
     sizes: list[int] = []
     state = hashlib.sha256(f'{shard_size}\n'.encode())
     for name in sorted(maps):
-        found = [os.stat(root / member) for member in maps[name]]
-        size = sum(2 * _TAR_BLOCK + f.st_size for f in found)  # header, padding
+        stats = [os.stat(root / member) for member in maps[name]]
+        size = sum(2 * _TAR_BLOCK + s.st_size for s in stats)  # header, padding
         if not parts or sizes[-1] + size > shard_size:
             parts.append([])
             sizes.append(0)
         parts[-1] += maps[name]
         sizes[-1] += size
-        state.update(repr([name, *((f.st_size, f.st_mtime_ns) for f in found)]).encode())
+        state.update(repr([name, *((s.st_size, s.st_mtime_ns) for s in stats)]).encode())
     shards = [
         _Shard(f'labels-{split}-{i:06}-of-{len(parts):06}.tar', members, size)
         for i, (members, size) in enumerate(zip(parts, sizes, strict=True))
     ]
-    return _Plan(shards, len(maps), state.hexdigest())
+    return _Split(shards, len(maps), state.hexdigest())
 
 
 def _begin(out: Path, fingerprint: str) -> dict[str, str]:
@@ -328,11 +334,3 @@ def _read_sums(folder: Path) -> dict[str, str]:
     if not lines or None in matches:
         raise DatasetError(f'{path} is damaged: expected lines of a SHA-256 and a file name')
     return {match[2]: match[1] for match in matches}
-
-
-def _check_free(out: Path, need: int) -> None:
-    free = shutil.disk_usage(out).free
-    if free < need:
-        raise DatasetError(
-            f'{out} has {free / 2**30:.1f} GiB free, the pack needs {need / 2**30:.1f} GiB'
-        )

@@ -1,7 +1,6 @@
 """What can be wrong with a photograph and its label maps, one photograph at a time."""
 
 import os
-from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from mmc2fmae.images import UNREADABLE, open_image
 from mmc2fmae.label_ids import IGNORE
 from mmc2fmae.preparation.findings import Finding
 from mmc2fmae.preparation.folders import Expected, Layout
+from mmc2fmae.preparation.statistics import Statistics
 
 # The last bytes of a whole file; one that ends otherwise is decoded to see whether it is whole.
 FILE_ENDS = {'JPEG': b'\xff\xd9', 'MPO': b'\xff\xd9', 'PNG': b'IEND\xaeB`\x82'}
@@ -115,7 +115,7 @@ def read_header(path: str | os.PathLike, decode: bool = False) -> Photo:
 
 def check_photograph(
     name: str, layout: Layout, rules: Rules, expected: Expected | None = None
-) -> tuple[Counter, list[Finding]]:
+) -> tuple[Statistics, list[Finding]]:
     """Check a photograph and its maps.
 
     Args:
@@ -125,10 +125,9 @@ def check_photograph(
         expected: What the manifest says, where there is one.
 
     Returns:
-        Statistics to be added up, see :func:`count_instances` and :func:`count_classes`, with
-        ('mode', m), ('size', (w, h)); and what was found.
+        What it and its maps are like, and what was found.
     """
-    stats: Counter = Counter()
+    stats = Statistics()
     if expected and expected.error and not any(
         layout.path(g, name).exists() for g in layout.granularities
     ):  # fmt: skip
@@ -137,8 +136,8 @@ def check_photograph(
         photo = read_header(layout.path('rgb', name), rules.decode)
     except SampleError as error:
         return stats, [Finding('photograph', layout.file('rgb', name), str(error))]
-    stats['mode', photo.mode] = stats['size', (photo.width, photo.height)] = 1
-    found = _photo_findings(photo, layout.file('rgb', name), expected)
+    stats.add_photograph(photo.mode, photo.width, photo.height)
+    findings = _photo_findings(photo, layout.file('rgb', name), expected)
     missing = []
     for granularity in layout.granularities:
         file = layout.file(granularity, name)
@@ -148,86 +147,53 @@ def check_photograph(
             if isinstance(error.__cause__, FileNotFoundError):
                 missing.append(granularity)
             else:
-                found.append(Finding('map', file, reason_of(error, Path(layout.root, file))))
+                findings.append(Finding('map', file, reason_of(error, Path(layout.root, file))))
             continue
         if labels.shape != (photo.height, photo.width):
-            found.append(Finding('size', file, _size_detail(labels.shape, photo)))
+            findings.append(Finding('size', file, _size_detail(labels.shape, photo)))
             continue
         counts = count_ids(labels)
         if granularity == 'instance':
-            found += _instance_findings(counts, file, rules, expected)
-            stats.update(count_instances(counts, rules.num_instances))
+            findings += _instance_findings(counts, file, rules, expected)
+            stats.add_instances(counts, rules.num_instances)
         elif granularity == 'semantic':
-            found += _semantic_findings(counts, file, rules)
-            stats.update(count_classes(counts))
+            findings += _semantic_findings(counts, file, rules)
+            stats.add_classes(counts)
     if missing:
         detail = f'no {" and no ".join(missing)} map'
-        found.append(Finding('missing', layout.file('rgb', name), detail))
-    return stats, found
-
-
-def count_instances(counts: np.ndarray, num_instances: int) -> dict:
-    """Return ('instances', number): 1, ('coverage', share): 1 and ('dropped', ''): share.
-
-    The last is the share of the pixels whose ids are beyond the model's classes.
-
-    Args:
-        counts: Pixels of each id from 0, the background.
-        num_instances: Instance classes of the model, background included.
-    """
-    areas = np.sort(counts[1:][counts[1:] > 0])[::-1]
-    shares = areas / counts.sum()
-    return {
-        ('instances', len(areas)): 1,
-        ('coverage', round(float(shares.sum()), 3)): 1,
-        ('dropped', ''): float(shares[num_instances - 1 :].sum()),
-    }
-
-
-def count_classes(counts: np.ndarray) -> dict:
-    """Return ('known', share): 1 and, per id, ('class', id): share and ('photos', id): 1.
-
-    Args:
-        counts: Pixels of each id from 0; 255 is unknown.
-    """
-    ids = np.flatnonzero(counts).tolist()
-    unknown = counts[IGNORE] if len(counts) > IGNORE else 0
-    stats: dict = {('known', round(float(1 - unknown / counts.sum()), 3)): 1}
-    for i in ids:
-        stats['class', i] = float(counts[i] / counts.sum())
-        stats['photos', i] = 1
-    return stats
+        findings.append(Finding('missing', layout.file('rgb', name), detail))
+    return stats, findings
 
 
 def _photo_findings(photo: Photo, file: str, expected: Expected | None) -> list[Finding]:
-    found = []
+    findings = []
     size = f'{photo.width} x {photo.height}'
     if photo.orientation > 1:
-        found.append(Finding('rotated', file, f'EXIF orientation {photo.orientation}'))
+        findings.append(Finding('rotated', file, f'EXIF orientation {photo.orientation}'))
     if photo.width * photo.height > Image.MAX_IMAGE_PIXELS:
-        found.append(Finding('huge', file, size))
+        findings.append(Finding('huge', file, size))
     if expected and not expected.error and expected[1:3] != (photo.width, photo.height):
         said = f'{expected.width} x {expected.height}'
-        found.append(Finding('manifest', file, f'{size} pixels, the manifest says {said}'))
-    return found
+        findings.append(Finding('manifest', file, f'{size} pixels, the manifest says {said}'))
+    return findings
 
 
 def _instance_findings(
     counts: np.ndarray, file: str, rules: Rules, expected: Expected | None
 ) -> list[Finding]:
-    found = []
+    findings = []
     number = int(np.count_nonzero(counts[1:]))
     problem = '' if rules.rerank else instance_problem(counts)
     if problem:
-        found.append(Finding('ids', file, problem))
+        findings.append(Finding('ids', file, problem))
     if number == 0:
-        found.append(Finding('empty', file))
+        findings.append(Finding('empty', file))
     if number >= rules.num_instances:
-        found.append(Finding('many', file, f'{number} instances'))
+        findings.append(Finding('many', file, f'{number} instances'))
     if expected and not expected.error and number != expected.instances:
         detail = f'{number} instances, the manifest says {expected.instances}'
-        found.append(Finding('manifest', file, detail))
-    return found
+        findings.append(Finding('manifest', file, detail))
+    return findings
 
 
 def _semantic_findings(counts: np.ndarray, file: str, rules: Rules) -> list[Finding]:

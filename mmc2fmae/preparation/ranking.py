@@ -62,7 +62,7 @@ def measure(name: str, layout: Layout) -> Record | None:
     return record
 
 
-def read_records(layout: Layout, progress: bool = True) -> Iterator[Record]:
+def read_records(layout: Layout, quiet: bool = False) -> Iterator[Record]:
     """Yield what is known of every photograph with maps, from the manifest or else from the maps.
 
     Raises:
@@ -72,9 +72,8 @@ def read_records(layout: Layout, progress: bool = True) -> Iterator[Record]:
     if manifest:
         yield from (record for record in read_manifest(manifest) if 'error' not in record)
         return
-    chunks = in_chunks(partial(_measure_all, layout=layout), layout.photographs(),
-                       progress=progress)  # fmt: skip
-    for records in chunks:
+    measure_all = partial(_measure_all, layout=layout)
+    for records in in_chunks(measure_all, layout.photographs(), quiet=quiet):
         yield from records
 
 
@@ -86,13 +85,13 @@ def worst(records: Iterable[Record], number: int, by: str) -> list[Record]:
     """
     value = MEASURES[by]
     ranked = ((value(record), record['path'], record) for record in records)
-    found = heapq.nsmallest(number, (r for r in ranked if r[0] is not None), key=lambda r: r[:2])
-    if not found:
+    least = heapq.nsmallest(number, (r for r in ranked if r[0] is not None), key=lambda r: r[:2])
+    if not least:
         raise DatasetError(
             f'no photograph has a {by}: that needs maps of that kind and, for scores, the manifest '
             'that the labelling tool writes'
         )
-    return [record for _, _, record in found]
+    return [record for _, _, record in least]
 
 
 def sample(layout: Layout, number: int, seed: int) -> list[Record]:

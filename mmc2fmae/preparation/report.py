@@ -12,6 +12,7 @@ from mmc2fmae.label_ids import IGNORE
 from mmc2fmae.preparation.findings import KINDS
 from mmc2fmae.preparation.report_page import number_of, to_html
 from mmc2fmae.preparation.scan import Scan
+from mmc2fmae.preparation.statistics import Statistics
 
 EXAMPLES = 20
 """Findings of a kind that the JSON and the HTML show; all of them are in findings.txt."""
@@ -55,12 +56,12 @@ def summarise(scan: Scan, settings: Mapping[str, Any], classes: Sequence[str]) -
 
 
 def statistics(
-    stats: Counter, granularities: Sequence[str], classes: Sequence[str]
+    stats: Statistics, granularities: Sequence[str], classes: Sequence[str]
 ) -> dict[str, Any]:
     """Return what photographs and maps are like.
 
     Args:
-        stats: Sums of :func:`~mmc2fmae.preparation.photograph_checks.check_photograph`.
+        stats: Their sums.
         granularities: The granularities that are maps.
         classes: Names of the semantic classes.
 
@@ -72,37 +73,35 @@ def statistics(
         'photographs' (number). Shares are means over photographs, whatever their size. A part
         without maps is absent.
     """
-    sizes = [size for kind, size in stats if kind == 'size']
-    area = {size: size[0] * size[1] for size in sizes}
-    found: dict[str, Any] = dict(
+    area = {(width, height): width * height for width, height in stats.sizes}
+    report: dict[str, Any] = dict(
         photographs=dict(
-            modes=dict(Counter(_of(stats, 'mode')).most_common()),
-            smallest=min(sizes, key=area.get) if sizes else None,
-            largest=max(sizes, key=area.get) if sizes else None,
+            modes=dict(stats.modes.most_common()),
+            smallest=min(area, key=area.get) if area else None,
+            largest=max(area, key=area.get) if area else None,
         )
     )
-    if 'instance' in granularities and _of(stats, 'instances'):
-        per_image = dict(sorted(_of(stats, 'instances').items()))
-        found['instance'] = dict(
-            per_image=per_image,
-            coverage=_shares(_of(stats, 'coverage')),
-            dropped=stats['dropped', ''] / sum(per_image.values()),
+    if 'instance' in granularities and stats.instances:
+        report['instance'] = dict(
+            per_image=dict(sorted(stats.instances.items())),
+            coverage=_shares(stats.covered),
+            dropped=stats.dropped / stats.instances.total(),
         )
-    if 'semantic' in granularities and _of(stats, 'known'):
-        known, shares, photos = (_of(stats, kind) for kind in ('known', 'class', 'photos'))
-        found['semantic'] = dict(
-            coverage=_shares(known),
+    if 'semantic' in granularities and stats.known:
+        by_share = sorted(stats.class_shares.items(), key=lambda pair: (-pair[1], pair[0]))
+        report['semantic'] = dict(
+            coverage=_shares(stats.known),
             classes=[
                 dict(
                     id=i,
                     name=_class_name(i, classes),
-                    share=share / sum(known.values()),
-                    photographs=photos[i],
+                    share=share / stats.known.total(),
+                    photographs=stats.class_photographs[i],
                 )
-                for i, share in sorted(shares.items(), key=lambda pair: (-pair[1], pair[0]))
+                for i, share in by_share
             ],
         )
-    return found
+    return report
 
 
 def describe(report: Mapping[str, Any], most: int = 5) -> str:
@@ -151,10 +150,6 @@ def write_report(out: str | Path, report: Mapping[str, Any], scan: Scan) -> None
         # Names of files need not be UTF-8: the lists give them back as they are.
         errors = 'backslashreplace' if name == 'report.html' else 'surrogateescape'
         write_atomically(text.encode(errors=errors), Path(out, name))
-
-
-def _of(stats: Counter, kind: str) -> dict:
-    return {key: number for (what, key), number in stats.items() if what == kind}
 
 
 def _shares(photographs: Mapping[float, int], bins: int = 20) -> dict[str, Any]:

@@ -4,9 +4,9 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from PIL import Image
 
@@ -18,28 +18,31 @@ from mmc2fmae.preparation.findings import KINDS, Finding
 from mmc2fmae.preparation.folders import Expected, Layout, find_manifest
 from mmc2fmae.preparation.layout import read_manifest
 from mmc2fmae.preparation.photograph_checks import Rules, check_photograph
+from mmc2fmae.preparation.statistics import Statistics
 
 
-class Scan(NamedTuple):
-    """What a scan saw.
+@dataclass
+class Scan:
+    """What a scan of some photographs saw.
 
-    Args:
+    Attributes:
         photographs: Number of photographs.
         usable: Photographs with all maps and no defect, relative to their folder.
         findings: Findings, by photograph.
-        stats: Sums of what :func:`~mmc2fmae.preparation.photograph_checks.check_photograph` counts.
+        stats: What photographs and maps are like.
     """
 
-    photographs: int
-    usable: list[str]
-    findings: list[Finding]
-    stats: Counter
+    photographs: int = 0
+    usable: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    stats: Statistics = field(default_factory=Statistics)
 
-
-class _Part(NamedTuple):
-    usable: list[str]
-    findings: list[Finding]
-    stats: Counter
+    def merge(self, other: 'Scan') -> None:
+        """Add what a scan of other photographs saw."""
+        self.photographs += other.photographs
+        self.usable += other.usable
+        self.findings += other.findings
+        self.stats.merge(other.stats)
 
 
 def scan_dataset(
@@ -47,7 +50,7 @@ def scan_dataset(
     rules: Rules,
     ann_file: str | None = None,
     workers: int | None = None,
-    progress: bool = True,
+    quiet: bool = False,
 ) -> Scan:
     """Check every photograph and map of a dataset.
 
@@ -58,7 +61,7 @@ def scan_dataset(
         rules: What maps have to be like.
         ann_file: List of the photographs to check, as in training; all by default.
         workers: Processes; by default one a core.
-        progress: Whether to show a bar.
+        quiet: Show no progress bar.
 
     Raises:
         DatasetError: There are no photographs.
@@ -66,58 +69,53 @@ def scan_dataset(
     """
     names = layout.photographs(ann_file)
     present = layout.photographs() if ann_file else names
-    findings = _pairing(layout, present)
     expected, lines = _read_expected(layout, present)
-    findings += lines
+    scan = Scan(findings=_pairing(layout, present) + lines)
     check = partial(_check_chunk, layout=layout, rules=rules)
     items = [(name, expected.get(name)) for name in names]
-    usable: list[str] = []
-    stats: Counter = Counter()
-    for part in in_chunks(check, items, workers, progress=progress):
-        usable += part.usable
-        findings += part.findings
-        stats.update(part.stats)
-    findings += _class_findings(stats, rules)
-    return Scan(len(names), usable, findings, stats)
+    for part in in_chunks(check, items, workers, quiet=quiet):
+        scan.merge(part)
+    scan.findings += _class_findings(scan.stats, rules)
+    return scan
 
 
 def _check_chunk(
     items: Sequence[tuple[str, Expected | None]], layout: Layout, rules: Rules
-) -> _Part:
-    part = _Part([], [], Counter())
+) -> Scan:
+    scan = Scan(len(items))
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', Image.DecompressionBombWarning)  # a finding of its own
         for name, expected in items:
             stats, findings = check_photograph(name, layout, rules, expected)
-            part.stats.update(stats)
-            part.findings.extend(findings)
+            scan.stats.merge(stats)
+            scan.findings += findings
             bad = any(f.kind == 'unlabelled' or KINDS[f.kind].defect for f in findings)
             if not bad:
-                part.usable.append(name)
-    return part
+                scan.usable.append(name)
+    return scan
 
 
 def _pairing(layout: Layout, photographs: Sequence[str]) -> list[Finding]:
     """Find maps without photograph, photographs that share maps, and temporary files."""
     stems = Counter(os.path.splitext(name)[0] for name in photographs)
-    found = [
-        Finding('twin', layout.file('rgb', name), f'{stems[stem]} photographs')
-        for name in photographs
-        if stems[stem := os.path.splitext(name)[0]] > 1
-    ]
+    findings = []
+    for name in photographs:
+        number = stems[os.path.splitext(name)[0]]
+        if number > 1:
+            findings.append(Finding('twin', layout.file('rgb', name), f'{number} photographs'))
     for granularity, folder in layout.folders.items():
         for name in list_files(Path(layout.root, folder)):
             file = os.path.normpath(os.path.join(folder, name))
             base = os.path.basename(name)
             if base.startswith('.') and base.endswith('.tmp'):
-                found.append(Finding('temporary', file))
+                findings.append(Finding('temporary', file))
             elif (
                 granularity != 'rgb'
                 and name.endswith(layout.suffix)
                 and name.removesuffix(layout.suffix) not in stems
             ):
-                found.append(Finding('orphan', file))
-    return found
+                findings.append(Finding('orphan', file))
+    return findings
 
 
 def _read_expected(
@@ -142,24 +140,24 @@ def _read_expected(
         # What the other lines say is as good as unknown.
         return {}, [Finding('manifest', path.name, str(error).removeprefix(f'{path}, '))]
     known = set(photographs)
-    found = [
+    findings = [
         Finding('manifest', path.name, f'names {name}, which is not there')
         for name in expected
         if name not in known
     ]
-    found += [
+    findings += [
         Finding('manifest', path.name, f'has no line for {name}')
         for name in photographs
         if name not in expected
     ]
-    return expected, found
+    return expected, findings
 
 
-def _class_findings(stats: Counter, rules: Rules) -> list[Finding]:
+def _class_findings(stats: Statistics, rules: Rules) -> list[Finding]:
     """Find out whether classes are missing from all maps."""
-    seen = {key[1] for key in stats if key[0] == 'class'} - {IGNORE}
-    if not any(key[0] == 'known' for key in stats):
+    if not stats.known:
         return []
+    seen = stats.class_photographs.keys() - {IGNORE}
     if len(seen) == 1:
         return [Finding('single', detail=f'id {min(seen)}')]
     return [

@@ -2,7 +2,6 @@
 
 import base64
 import io
-from html import escape
 from pathlib import Path
 
 import matplotlib
@@ -12,27 +11,12 @@ from matplotlib import pyplot as plt
 
 from mmc2fmae.engine.run_log import read_records
 from mmc2fmae.files import write_atomically
+from mmc2fmae.html import render
 from mmc2fmae.reproduce import report as texts
 from mmc2fmae.reproduce import results
 from mmc2fmae.reproduce.plan import Stage
 from mmc2fmae.reproduce.report import Report
 from mmc2fmae.reproduce.tables import Table
-
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; margin: 2rem auto; max-width: 75rem;
-       padding: 0 1rem; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-.wide { overflow-x: auto; }
-th, td { padding: .2rem .7rem; text-align: left; border-bottom: 1px solid #ddd; }
-th { border-bottom: 2px solid #444; font-weight: 600; }
-td.number { text-align: right; white-space: nowrap; }
-td.ours { background: #eef4fb; } td.best { font-weight: 700; }
-td.missing { color: #8a5a00; white-space: normal; font-style: italic; }
-.note { background: #fff6dd; border-left: 4px solid #e0a800; padding: .4rem .8rem; }
-.small { font-size: 13px; color: #444; } img { max-width: 100%; }
-code { font-size: 90%; }
-"""
 
 
 def write_report(report: Report, out: Path) -> list[Path]:
@@ -54,33 +38,34 @@ def write_report(report: Report, out: Path) -> list[Path]:
 
 def to_html(report: Report, out: Path) -> str:
     """Return the page; it loads nothing from elsewhere."""
-    title = f'Reproduction, preset {report.plan.preset.name}'
-    parts = [f'<h1>{escape(title)}</h1>', f'<p>{escape(" ".join(texts.legend(report)))}</p>']
-    parts += [f'<p class="note">{escape(warning)}</p>' for warning in report.warnings]
-    for table in report.plan.tables:
-        parts += [f'<h2 id="{escape(table.id)}">{escape(table.title)}</h2>']
-        parts += [f'<p>{escape(table.caption)}</p>', _table(report, table)]
-        parts += [f'<p class="small">{escape(text)}</p>' for text in texts.below(report, table)]
-        picture = _curves(report, table)
-        if picture:
-            parts.append(f'<img alt="curves of {escape(table.title)}" src="{picture}">')
-    if report.marks:
-        items = ''.join(f'<li>{escape(mark)}</li>' for mark in report.marks)
-        parts.append(f'<h2>Modified recipes</h2><ol class="small">{items}</ol>')
-    head, lines = texts.stage_table(report)
-    if lines:
-        parts.append('<h2>Stages</h2>')
-        parts.append(_stages(report, out, head, lines))
-        parts += [f'<p class="small">{escape(text)}</p>' for text in texts.versions(report)]
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<title>{escape(title)}</title><style>{STYLE}</style></head>\n'
-        f'<body>\n{"".join(part + chr(10) for part in parts)}</body></html>\n'
+    tables = [
+        dict(
+            id=table.id,
+            title=table.title,
+            caption=table.caption,
+            heads=texts.heads(report, table),
+            rows=_rows(report, table),
+            notes=texts.below(report, table),
+            picture=_curves(report, table),
+        )
+        for table in report.plan.tables
+    ]
+    heads, lines = texts.stage_table(report)
+    return render(
+        'reproduction.html',
+        title=f'Reproduction, preset {report.plan.preset.name}',
+        legend=' '.join(texts.legend(report)),
+        warnings=report.warnings,
+        tables=tables,
+        marks=report.marks,
+        stage_heads=heads,
+        stages=[(texts.link(report, name, out), name, cells) for name, *cells in lines],
+        versions=texts.versions(report),
     )
 
 
-def _table(report: Report, table: Table) -> str:
+def _rows(report: Report, table: Table) -> list[list[tuple[str, str]]]:
+    """Return the cells of a table, each with its class: whose number, whether the best."""
     lines = report.lines[table.id]
     first = 1 + len(texts.attributes(report, table))
     top = {}
@@ -88,9 +73,9 @@ def _table(report: Report, table: Table) -> str:
         cells = [line.cells[metric.key] for line in lines]
         top[first + 2 * number] = texts.best([cell.published for cell in cells], metric)
         top[first + 2 * number + 1] = texts.best([cell.value for cell in cells], metric)
-    rows = [''.join(f'<th>{escape(head)}</th>' for head in texts.heads(report, table))]
+    rows = []
     for line in lines:
-        cells = []
+        row = []
         for column, text in enumerate(texts.printed(report, table, line)):
             kind = ''
             if column in top:
@@ -102,21 +87,9 @@ def _table(report: Report, table: Table) -> str:
                     kind += ' missing'
                 elif value is not None and value == top[column]:
                     kind += ' best'
-            cells.append(f'<td class="{kind}">{escape(text)}</td>')
-        rows.append(''.join(cells))
-    body = ''.join(f'<tr>{row}</tr>\n' for row in rows)
-    return f'<div class="wide"><table>\n{body}</table></div>'
-
-
-def _stages(report: Report, out: Path, head: list[str], lines: list[list[str]]) -> str:
-    rows = [''.join(f'<th>{escape(cell)}</th>' for cell in head)]
-    for line in lines:
-        log = texts.link(report, line[0], out)
-        name = f'<code>{escape(line[0])}</code>'
-        name = f'<a href="{escape(log)}">{name}</a>' if log else name
-        rows.append(f'<td>{name}</td>' + ''.join(f'<td>{escape(cell)}</td>' for cell in line[1:]))
-    body = ''.join(f'<tr>{row}</tr>\n' for row in rows)
-    return f'<div class="wide"><table class="small">\n{body}</table></div>'
+            row.append((kind, text))
+        rows.append(row)
+    return rows
 
 
 def _curves(report: Report, table: Table) -> str:

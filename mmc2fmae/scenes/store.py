@@ -14,8 +14,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mmc2fmae.files import require_room
 from mmc2fmae.scenes.files import SPLITS, coco_file, make_folders
-from mmc2fmae.scenes.jobs import default_workers, write_all
+from mmc2fmae.scenes.jobs import write_all
 from mmc2fmae.scenes.spec import PALETTE, STUFF, THINGS, SceneSpec
 
 VERSION = 1  # of the drawing: raise it when equal settings no longer give equal scenes
@@ -37,7 +38,7 @@ def write_scenes(
     seed: int = 0,
     workers: int | None = None,
     overwrite: bool = False,
-    progress: bool = True,
+    quiet: bool = False,
 ) -> Path:
     """Write a dataset of scenes, or find that it is there already.
 
@@ -50,9 +51,9 @@ def write_scenes(
         num_train: Scenes to train on, 1 to 1,000,000.
         num_val: Scenes to validate on, 0 to 1,000,000.
         seed: 0 to 2**32 - 1.
-        workers: Processes; one for each core when None.
+        workers: Processes; when None one for each core, fewer for few scenes.
         overwrite: Whether to replace another dataset of scenes found at `out`.
-        progress: Whether to report progress on stderr.
+        quiet: Show no progress bar.
 
     Returns:
         Path: `out`, absolute.
@@ -68,22 +69,27 @@ def write_scenes(
     _check_int('num_val', num_val, 0, _MOST)
     _check_int('seed', seed, 0, 2**32 - 1)
     counts = {'train': int(num_train), 'val': int(num_val)}
-    if workers is None:
-        workers = default_workers(sum(counts.values()))
-    _check_int('workers', workers, 1, 512)
+    if workers is not None:
+        _check_int('workers', workers, 1, 512)
     asked = _identity(spec, counts, int(seed))
     out = Path(out).expanduser().resolve()  # a link's target is replaced, not the link
     if _holds(out, asked, overwrite):
         return out
 
     out.parent.mkdir(parents=True, exist_ok=True)
-    _check_room(out.parent, spec, sum(counts.values()))
+    number = sum(counts.values())
+    require_room(
+        out.parent,
+        number * (4 * 4096 + spec.size**2),  # four small files in blocks, and the photo
+        f'{number} scenes of {spec.size} pixels',
+        'ask for fewer or smaller scenes, or another folder',
+    )
     _sweep(out)
     made = _sibling(out, 'making')
     try:
         made.mkdir()
         make_folders(str(made))
-        scenes = write_all(str(made), spec, int(seed), counts, int(workers), progress)
+        scenes = write_all(str(made), spec, int(seed), counts, workers, quiet)
         hashes = [pair for split in SPLITS for scene in scenes[split] for pair in scene.hashes]
         texts = {
             f'annotations/instances_{split}.json': json.dumps(coco_file(scenes[split], split))
@@ -133,27 +139,17 @@ def _check_int(name: str, value: int, low: int, high: int) -> None:
         raise ValueError(f'{name}: got {value!r}, expected an integer from {low} to {high}')
 
 
-def _check_room(folder: Path, spec: SceneSpec, scenes: int) -> None:
-    need = scenes * (4 * 4096 + spec.size**2)  # four small files in blocks, and the photo
-    free = shutil.disk_usage(folder).free
-    if free < need:
-        raise OSError(
-            f'{folder}: {free / 2**20:.0f} MiB free, expected {need / 2**20:.0f} MiB for {scenes} '
-            f'scenes of {spec.size} pixels; ask for fewer or smaller scenes, or another folder'
-        )
-
-
 def _holds(out: Path, asked: dict, overwrite: bool) -> bool:
     """Whether `out` holds exactly what is asked; an error if it holds what may not be replaced."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
-    found = _read_meta(out)
-    if found is None:
+    meta = _read_meta(out)
+    if meta is None:
         raise FileExistsError(
             f'{out}: exists and is no dataset of scenes (no meta.json by {GENERATOR}), so it is '
             'never overwritten; choose another folder or remove it yourself'
         )
-    differing = [key for key in asked if found.get(key) != asked[key]]
+    differing = [key for key in asked if meta.get(key) != asked[key]]
     if not differing:
         have, want = _count_files(out), _FILES_PER_SCENE * sum(asked['counts'].values()) + 4
         if have >= want:  # more may be a file manager's
@@ -161,8 +157,8 @@ def _holds(out: Path, asked: dict, overwrite: bool) -> bool:
         problem = f'holds the dataset asked for, but {have} files, expected {want}'
     else:
         problem = 'holds other scenes: ' + '; '.join(
-            f'{key} there {_brief(found.get(key), asked[key])}, '
-            f'asked {_brief(asked[key], found.get(key))}'
+            f'{key} there {_brief(meta.get(key), asked[key])}, '
+            f'asked {_brief(asked[key], meta.get(key))}'
             for key in differing
         )
     if not overwrite:

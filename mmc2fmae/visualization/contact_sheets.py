@@ -23,9 +23,8 @@ from mmc2fmae.files import write_atomically
 from mmc2fmae.images import UNREADABLE, open_image
 from mmc2fmae.label_ids import IGNORE
 from mmc2fmae.preparation.folders import Layout
-from mmc2fmae.preparation.layout import coco_panoptic_classes
 from mmc2fmae.preparation.photograph_checks import reason_of
-from mmc2fmae.visualization.reconstruction import label_palette
+from mmc2fmae.visualization.colours import instance_colours, semantic_palette
 
 SIDE = 400
 """Long side of a picture on the sheet in pixels."""
@@ -89,22 +88,6 @@ def outlines(labels: np.ndarray) -> np.ndarray:
     edge[:, :-1] |= labels[:, :-1] != labels[:, 1:]
     edge[:-1] |= labels[:-1] != labels[1:]
     return edge
-
-
-def instance_colours(labels: np.ndarray) -> np.ndarray:
-    """Colour instance ids: 0 is dark, neighbouring ids are far apart in hue."""
-    return label_palette()[np.where(labels > 0, (labels - 1) % (IGNORE - 1) + 1, 0)]
-
-
-def class_palette(classes: Sequence[str]) -> np.ndarray:
-    """Return (256, 3) uint8 colours of class ids: COCO's own for its classes, else generated."""
-    palette = np.roll(label_palette()[:IGNORE], -1, axis=0)  # class 0 is no background
-    palette = np.vstack([palette, [[255, 255, 255]]]).astype(np.uint8)
-    if tuple(classes) == coco_panoptic_classes():
-        from mmdet.datasets.coco_panoptic import CocoPanopticDataset
-
-        palette[: len(classes)] = CocoPanopticDataset.METAINFO['palette']
-    return palette
 
 
 def class_colours(labels: np.ndarray, palette: np.ndarray) -> np.ndarray:
@@ -187,7 +170,7 @@ def draw_sheet(
     titles = ['photograph']
     titles += ['instances', 'on the photograph'] * ('instance' in layout.folders)
     titles += ['semantic classes', 'on the photograph'] * ('semantic' in layout.folders)
-    palette, seen = class_palette(classes), set()
+    palette, seen = semantic_palette(classes), set()
     picture, caption, gap, head = 2.4, 2.7, 0.08, 0.3
     width = len(titles) * (picture + gap) + caption + gap
     tiles = [read_tile(record['path'], layout) for record in records]

@@ -1,29 +1,14 @@
 """Masked inputs and reconstructions of all granularities, as in the paper's Figure 4."""
 
-import colorsys
-from functools import cache
-
 import numpy as np
 import torch
 from matplotlib.figure import SubFigure
 from torch import Tensor
 
-from mmc2fmae.label_ids import IGNORE
+from mmc2fmae.visualization.colours import label_palette
 
 MASKED = np.array([170, 170, 170], dtype=np.uint8)
 """Colour of masked patches."""
-
-
-@cache
-def label_palette() -> np.ndarray:
-    """Return (256, 3) uint8 colours: id 0 dark, neighbours far apart in hue, 255 white."""
-    colours = [(40, 40, 48)]
-    for i in range(1, 256):
-        hue, value = (i * 0.618034) % 1.0, 0.95 - 0.35 * ((i // 5) % 3) / 2
-        colours.append(tuple(round(255 * c) for c in colorsys.hsv_to_rgb(hue, 0.7, value)))
-    palette = np.array(colours, dtype=np.uint8)
-    palette[IGNORE] = 255
-    return palette
 
 
 def to_picture(maps: Tensor, size: int, palette: np.ndarray | None = None) -> np.ndarray:

@@ -50,7 +50,7 @@ def draw_run(
     work_dir, out = Path(work_dir), Path(out)
     autoencoder = load_autoencoder(checkpoint or work_dir, work_dir.name, config)
     dataset = build_still_dataset(autoencoder.cfg, data_root, data_prefix)
-    batch = default_collate(dataset.preflight(num_samples))
+    batch = default_collate(dataset.try_samples(num_samples))
 
     rows = min(num_samples, len(dataset))
     figure = plt.figure(figsize=(12, 1.45 * rows + 3.6), layout='constrained')

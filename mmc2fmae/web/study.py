@@ -11,9 +11,9 @@ from mmpretrain.registry import TRANSFORMS
 from torch import Tensor
 
 from mmc2fmae.errors import CheckpointMismatch
+from mmc2fmae.visualization.colours import label_palette, legend_of, semantic_palette
 from mmc2fmae.visualization.figures.attention import attention_weights, picture_of, query_map
 from mmc2fmae.visualization.figures.autoencoder import Autoencoder, load_autoencoder, masking_of
-from mmc2fmae.visualization.figures.colours import legend_of, semantic_palette
 from mmc2fmae.visualization.figures.granularities import fill_masked
 from mmc2fmae.visualization.figures.inputs import (
     Sample,
@@ -21,7 +21,7 @@ from mmc2fmae.visualization.figures.inputs import (
     samples_of_dataset,
     samples_of_photographs,
 )
-from mmc2fmae.visualization.reconstruction import MASKED, hide_masked, label_palette, to_picture
+from mmc2fmae.visualization.reconstruction import MASKED, hide_masked, to_picture
 from mmc2fmae.web.settings import Settings, choose_counts, curriculum_of, draw_masks
 
 NUM_EXAMPLES = 12

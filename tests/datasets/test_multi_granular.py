@@ -107,7 +107,7 @@ def test_unreadable_sample_stops_by_default_and_names_the_file(data_root, pipeli
     path.write_bytes(path.read_bytes()[:300])
     dataset = MultiGranularDataset(str(data_root), pipeline=pipeline)
     with pytest.raises(SampleError, match=r"img_2\.JPEG: cannot be read .*on_error='skip'"):
-        dataset.preflight()
+        dataset.try_samples()
 
 
 def test_skipping_takes_the_successor_and_reports_the_reason(data_root, pipeline):

@@ -56,7 +56,7 @@ _base_.train_dataloader.dataset.pipeline[3].update(patch_size=8, num_visible=8)
 def scenes(tmp_path_factory):
     """Ten training scenes, one a class."""
     folder = tmp_path_factory.mktemp('baselines') / 'scenes'
-    return write_scenes(folder, SceneSpec(), 10, 10, seed=0, workers=1, progress=False)
+    return write_scenes(folder, SceneSpec(), 10, 10, seed=0, workers=1, quiet=True)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from PIL import Image
 
 from mmc2fmae.evaluation import robustness_data
 from mmc2fmae.evaluation.corruption_error import CORRUPTIONS
-from mmc2fmae.evaluation.robustness_data import ImageFiles, corrupt
+from mmc2fmae.evaluation.robustness_data import LabelledImages, corrupt
 
 PIPELINE = [dict(type='LoadImageFromFile'), dict(type='PackInputs')]
 
@@ -19,7 +19,7 @@ def red(tmp_path):
 
 
 def test_an_image_comes_with_its_label(red):
-    sample = ImageFiles(red, ['red.png'], [7], PIPELINE)[0]
+    sample = LabelledImages(red, ['red.png'], [7], PIPELINE)[0]
     assert sample['inputs'].shape == (3, 36, 40)
     assert sample['inputs'][:, 0, 0].tolist() == [0, 0, 255]  # BGR, as mmcv reads
     assert sample['data_samples'].gt_label.tolist() == [7]
@@ -28,7 +28,7 @@ def test_an_image_comes_with_its_label(red):
 def test_unreadable_images_are_named(red):
     (red / 'red.png').write_bytes(b'no image')
     with pytest.raises(RuntimeError, match=r'red\.png'):
-        ImageFiles(red, ['red.png'], [0], PIPELINE)[0]
+        LabelledImages(red, ['red.png'], [0], PIPELINE)[0]
 
 
 def test_corruptions_are_given_rgb(red, monkeypatch):
@@ -39,7 +39,7 @@ def test_corruptions_are_given_rgb(red, monkeypatch):
         return np.full_like(image, (10, 20, 30))
 
     monkeypatch.setattr(robustness_data, 'corrupt', spy)
-    sample = ImageFiles(red, ['red.png'], [0], PIPELINE, ('fog', 2))[0]
+    sample = LabelledImages(red, ['red.png'], [0], PIPELINE, ('fog', 2))[0]
     assert seen == [([255, 0, 0], 'fog', 2, 'red.png')]
     assert sample['inputs'][:, 0, 0].tolist() == [30, 20, 10]
 
@@ -89,7 +89,7 @@ def test_higher_severities_are_worse(scene):
 
 def test_loader_workers_make_the_same_images(red):
     pytest.importorskip('imagecorruptions')
-    data = ImageFiles(red, ['red.png'] * 4, [0] * 4, PIPELINE, ('shot_noise', 3))
+    data = LabelledImages(red, ['red.png'] * 4, [0] * 4, PIPELINE, ('shot_noise', 3))
     expected = data[0]['inputs']
     loader = torch.utils.data.DataLoader(data, 2, num_workers=2, collate_fn=list)
     found = [sample['inputs'] for batch in loader for sample in batch]

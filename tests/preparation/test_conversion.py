@@ -35,7 +35,7 @@ def folders(source, masks='masks', **options):
 
 
 def run(source, *arguments, **options):
-    return convert(folders(source), source / 'out', *arguments, progress=False, **options)
+    return convert(folders(source), source / 'out', *arguments, quiet=True, **options)
 
 
 def contents(root):
@@ -127,7 +127,7 @@ def test_a_photograph_beyond_every_bound_is_named(source, monkeypatch):
 def test_a_list_is_written_where_photographs_have_no_labels(source):
     (source / 'masks/a/2.png').unlink()
     conversion = folders(source, skip_unlabelled=True)
-    done = convert(conversion, source / 'out', progress=False)
+    done = convert(conversion, source / 'out', quiet=True)
     assert done.photographs == 4
     assert done.ann_file == str(source / 'out/train.txt')
     dataset = MultiGranularDataset(str(source / 'out'), ann_file='train.txt')
@@ -139,9 +139,9 @@ def test_maps_of_two_sources_never_mix(source):
     run(source)
     shutil.copytree(source / 'masks', source / 'others')
     with pytest.raises(DatasetError, match=r"holds maps of another source: found .*'masks'"):
-        convert(folders(source, 'others'), source / 'out', progress=False)
+        convert(folders(source, 'others'), source / 'out', quiet=True)
     with pytest.raises(DatasetError, match='another source'):
-        convert(folders(source, instance_void=255), source / 'out', progress=False)
+        convert(folders(source, instance_void=255), source / 'out', quiet=True)
     assert run(source, 'val').photographs == 5
     assert read_label_info(source / 'out').source['splits'] == dict(train=5, val=5)
     (source / 'out/labels.json').unlink()
@@ -156,10 +156,10 @@ def test_labels_and_photographs_are_never_overwritten(source):
         source / 'photos', source / 'out/instance/train', None, ('background', 'cat')
     )
     with pytest.raises(DatasetError, match='would replace the labels in'):
-        convert(conversion, source / 'out', progress=False)
+        convert(conversion, source / 'out', quiet=True)
     assert contents(source / 'out') == before
     with pytest.raises(DatasetError, match='is inside the folder of the photographs'):
-        convert(folders(source), source / 'photos/out', progress=False)
+        convert(folders(source), source / 'photos/out', quiet=True)
 
 
 @pytest.mark.parametrize('split', ['instance', '../train', '', '.', 'a/b'])
@@ -173,7 +173,7 @@ def test_names_from_files_cannot_leave_the_output(source, name):
     conversion = folders(source)
     conversion = conversion._replace(items=[Labelled(name, conversion.items[0].files)])
     with pytest.raises(DatasetError, match='is not inside the folder'):
-        convert(conversion, source / 'out', progress=False)
+        convert(conversion, source / 'out', quiet=True)
     assert not (source / 'out').exists()
 
 
@@ -182,17 +182,17 @@ def test_photographs_that_would_share_a_map_are_named(source):
     with pytest.raises(DatasetError, match=r'(?s)1 names belong to several photographs.*a/0'):
         run(source)
     with pytest.raises(DatasetError, match='no photograph has labels'):
-        convert(folders(source)._replace(items=[]), source / 'out', progress=False)
+        convert(folders(source)._replace(items=[]), source / 'out', quiet=True)
 
 
 def test_room_is_checked_before_anything_is_written(source, monkeypatch):
     usage = shutil.disk_usage(source)
-    monkeypatch.setattr(module.shutil, 'disk_usage', lambda _: usage._replace(free=10 * 8192 - 1))
-    with pytest.raises(DatasetError, match='10 maps need up to'):
+    monkeypatch.setattr('shutil.disk_usage', lambda _: usage._replace(free=10 * 8192 - 1))
+    with pytest.raises(DatasetError, match=r'expected 0\.1 MiB for 10 maps'):
         run(source)
     assert not (source / 'out').exists()
     check_room(source / 'not/there/yet', 9)
-    monkeypatch.setattr(module.shutil, 'disk_usage', lambda _: usage)
+    monkeypatch.setattr('shutil.disk_usage', lambda _: usage)
     monkeypatch.setattr(module.os, 'statvfs', lambda _: SimpleNamespace(f_files=100, f_favail=8))
     with pytest.raises(DatasetError, match='can hold 8 more files, expected 9'):
         check_room(source, 9)

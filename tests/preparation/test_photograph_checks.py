@@ -1,4 +1,5 @@
 import io
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from mmc2fmae.preparation.photograph_checks import (
     instance_problem,
     read_header,
 )
+from mmc2fmae.preparation.statistics import Statistics
 
 RULES = Rules(num_instances=4, classes=('sky', 'sea', 'cat'))
 FOLDERS = dict(rgb='train', instance='instance/train', semantic='semantic/train')
@@ -72,22 +74,22 @@ def test_ids_without_gaps_by_falling_area_are_canonical(counts, problem):
 def test_a_good_photograph_gives_statistics_and_no_finding(layout):
     stats, findings = check_photograph('a.jpg', layout, RULES)
     assert findings == []
-    assert stats == {
-        ('mode', 'RGB'): 1,
-        ('size', (6, 4)): 1,
-        ('instances', 3): 1,
-        ('coverage', round(10 / 24, 3)): 1,
-        ('dropped', ''): 0,
-        ('known', 0.75): 1,
-        **{('class', i): 0.25 for i in (0, 1, 2, 255)},
-        **{('photos', i): 1 for i in (0, 1, 2, 255)},
-    }
+    assert stats == Statistics(
+        modes=Counter(RGB=1),
+        sizes=Counter({(6, 4): 1}),
+        instances=Counter({3: 1}),
+        covered=Counter({0.417: 1}),  # 10 of 24 pixels
+        dropped=0,
+        known=Counter({0.75: 1}),
+        class_shares=Counter({0: 0.25, 1: 0.25, 2: 0.25, 255: 0.25}),
+        class_photographs=Counter([0, 1, 2, 255]),
+    )
 
 
 def test_pixels_of_instances_beyond_the_model_are_counted_as_dropped(layout):
     rules = RULES._replace(num_instances=2)  # only instance 1 is kept: 3 + 1 of 24 pixels go
     stats, findings = check_photograph('a.jpg', layout, rules)
-    assert stats['dropped', ''] == pytest.approx(4 / 24)
+    assert stats.dropped == pytest.approx(4 / 24)
     assert [f[::2] for f in findings] == [('many', '3 instances')]
     assert kinds(layout, RULES._replace(num_instances=3)) == ['many']
     assert kinds(layout, RULES) == []
@@ -162,7 +164,7 @@ def test_a_huge_photograph_is_a_warning(layout, monkeypatch):
 def test_photographs_of_other_modes_are_fine(layout, mode):
     Image.new(mode, (6, 4)).save(layout.path('rgb', 'a.jpg'))
     stats, findings = check_photograph('a.jpg', layout, RULES)
-    assert findings == [] and stats['mode', mode] == 1
+    assert findings == [] and stats.modes == {mode: 1}
 
 
 def test_maps_have_the_stored_size_not_the_one_that_exif_says(layout):

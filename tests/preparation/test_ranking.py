@@ -32,7 +32,7 @@ def test_equal_photographs_are_sorted_by_name():
 def test_a_number_that_nothing_has_is_refused(data_root):
     with pytest.raises(DatasetError, match='no photograph has a semantic-coverage'):
         worst(RECORDS, 1, 'semantic-coverage')
-    records = read_records(find_layout(data_root, 'train'), progress=False)
+    records = read_records(find_layout(data_root, 'train'), quiet=True)
     with pytest.raises(DatasetError, match='no photograph has a score'):
         worst(records, 1, 'score')
 
@@ -47,7 +47,7 @@ def test_without_a_manifest_the_maps_are_measured(data_root):
     assert found['instances'] == [dict(id=2, area=3), dict(id=5, area=480)]
     assert found['coverage'] == 483 / 1920 and found['semantic_coverage'] == 1
     (data_root / 'semantic/train/n00000001/img_1.png').write_bytes(b'')
-    records = list(read_records(layout, progress=False))
+    records = list(read_records(layout, quiet=True))
     assert len(records) == 5  # one has no readable map
     assert worst(records, 1, 'coverage') == [found]  # the others are three quarters instances
 

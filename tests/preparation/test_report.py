@@ -7,34 +7,22 @@ import pytest
 from mmc2fmae.preparation.findings import Finding
 from mmc2fmae.preparation.report import EXAMPLES, describe, summarise, write_report
 from mmc2fmae.preparation.scan import Scan
+from mmc2fmae.preparation.statistics import Statistics
 
 SETTINGS = dict(root='/data/<set>', granularities=['instance', 'semantic'], num_instances=3)
-STATS = Counter(
-    {
-        ('mode', 'RGB'): 3,
-        ('mode', 'CMYK'): 1,
-        ('size', (10, 20)): 3,
-        ('size', (30, 5)): 1,
-        ('instances', 0): 1,
-        ('instances', 2): 2,
-        ('instances', 40): 1,
-        ('coverage', 0.0): 1,
-        ('coverage', 0.5): 2,
-        ('coverage', 1.0): 1,
-        ('dropped', ''): 0.2,
-        ('known', 1.0): 3,
-        ('known', 0.6): 1,
-        ('class', 0): 1.0,
-        ('photos', 0): 2,
-        ('class', 1): 2.6,
-        ('photos', 1): 3,
-        ('class', 255): 0.4,
-        ('photos', 255): 1,
-    }
+STATS = Statistics(
+    modes=Counter(RGB=3, CMYK=1),
+    sizes=Counter({(10, 20): 3, (30, 5): 1}),
+    instances=Counter({0: 1, 2: 2, 40: 1}),
+    covered=Counter({0.0: 1, 0.5: 2, 1.0: 1}),
+    dropped=0.2,
+    known=Counter({1.0: 3, 0.6: 1}),
+    class_shares=Counter({0: 1.0, 1: 2.6, 255: 0.4}),
+    class_photographs=Counter({0: 2, 1: 3, 255: 1}),
 )
 
 
-def report(*findings: Finding, stats: Counter = STATS) -> tuple[dict, Scan]:
+def report(*findings: Finding, stats: Statistics = STATS) -> tuple[dict, Scan]:
     scan = Scan(4, ['a.jpg', 'caf\udce9.jpg'], list(findings), stats)
     return summarise(scan, SETTINGS, ('sky', 'sea')), scan
 
@@ -129,7 +117,7 @@ def test_the_page_shows_what_is_in_the_report_and_escapes_names(tmp_path):
 
 
 def test_a_report_of_unreadable_photographs_alone_is_written(tmp_path):
-    found, scan = report(Finding('photograph', 'a.jpg', 'empty file'), stats=Counter())
+    found, scan = report(Finding('photograph', 'a.jpg', 'empty file'), stats=Statistics())
     write_report(tmp_path, found, scan)
     assert set(found['statistics']) == {'photographs'}
     assert 'empty file' in (tmp_path / 'report.html').read_text()

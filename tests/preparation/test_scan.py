@@ -1,12 +1,10 @@
 import json
-from collections import Counter
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from mmc2fmae.datasets import MultiGranularDataset
-from mmc2fmae.parallel import in_chunks
 from mmc2fmae.preparation.folders import find_layout
 from mmc2fmae.preparation.photograph_checks import Rules
 from mmc2fmae.preparation.scan import scan_dataset
@@ -15,7 +13,7 @@ RULES = Rules(num_instances=32, classes=tuple('abcdefghi'), rerank=True)
 
 
 def scan(root, rules=RULES, **options):
-    return scan_dataset(find_layout(root, 'train'), rules, progress=False, **options)
+    return scan_dataset(find_layout(root, 'train'), rules, quiet=True, **options)
 
 
 def details(found, kind: str) -> list[str]:
@@ -26,7 +24,7 @@ def test_a_sound_dataset_has_no_findings(data_root):
     result = scan(data_root)
     assert result.findings == []
     assert result.photographs == 6 and len(result.usable) == 6
-    assert result.stats['mode', 'RGB'] == 6
+    assert result.stats.modes == dict(RGB=6)
 
 
 def test_pairs_are_found_incomplete_from_either_side(data_root):
@@ -118,20 +116,3 @@ def test_processes_find_what_one_finds_in_the_same_order(data_root):
     one, two = scan(data_root, workers=1), scan(data_root, workers=2)
     assert len(one.findings) == 300
     assert one == two
-
-
-def _square(numbers):
-    return [n * n for n in numbers]
-
-
-def _die(numbers):
-    import os
-
-    os._exit(1)
-
-
-def test_chunks_come_in_order_and_a_lost_process_is_an_error():
-    results = in_chunks(_square, range(1000), workers=2, progress=False)
-    assert [n for chunk in results for n in chunk] == [n * n for n in range(1000)]
-    with pytest.raises(RuntimeError, match='one of 2 processes died'):
-        Counter(in_chunks(_die, range(1000), workers=2, progress=False))

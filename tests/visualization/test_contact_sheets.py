@@ -6,15 +6,13 @@ from PIL import Image
 
 from mmc2fmae.errors import DatasetError
 from mmc2fmae.preparation.folders import Layout
-from mmc2fmae.preparation.layout import coco_panoptic_classes
+from mmc2fmae.visualization.colours import semantic_palette
 from mmc2fmae.visualization.contact_sheets import (
     SIDE,
     class_colours,
-    class_palette,
     draw_sheet,
     draw_sheets,
     fit,
-    instance_colours,
     outlines,
     overlay,
     page_paths,
@@ -93,25 +91,11 @@ def test_outlines_are_where_ids_change():
     ]
 
 
-def test_instances_of_any_id_have_a_colour_and_the_background_its_own():
-    colours = instance_colours(np.array([[0, 1, 2, 254, 255, 65535]]))[0]
-    assert colours[0].max() < 60 and (colours[1:].max(1) > 100).all()
-    assert not (colours[1:] == 255).all(1).any()  # white is for outlines
-    assert (colours[1] != colours[2]).any() and (colours[1] == colours[4]).all()
-
-
-def test_coco_classes_have_cocos_colours_and_others_their_own():
-    coco = class_palette(coco_panoptic_classes())
-    assert coco[0].tolist() == [220, 20, 60] and coco[2].tolist() == [0, 0, 142]
-    own = class_palette(CLASSES)
-    assert own[0].max() > 100 and len({tuple(c) for c in own[:133].tolist()}) == 133
-
-
 def test_unknown_pixels_are_hatched_grey():
     labels = np.full((20, 20), 255)
     labels[0, 0] = 1
-    colours = class_colours(labels, class_palette(CLASSES))
-    assert colours[0, 0].tolist() == class_palette(CLASSES)[1].tolist()
+    colours = class_colours(labels, semantic_palette(CLASSES))
+    assert colours[0, 0].tolist() == semantic_palette(CLASSES)[1].tolist()
     assert set(map(tuple, colours.reshape(-1, 3)[1:].tolist())) == {(190,) * 3, (235,) * 3}
 
 

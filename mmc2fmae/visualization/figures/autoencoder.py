@@ -21,7 +21,7 @@ from mmc2fmae.checkpoints.loading import coverage, require_full
 from mmc2fmae.errors import CheckpointMismatch
 from mmc2fmae.label_ids import IGNORE
 from mmc2fmae.models import C2FMAE
-from mmc2fmae.visualization.figures.colours import class_names
+from mmc2fmae.visualization.colours import class_names
 from mmc2fmae.visualization.figures.inputs import Sample
 
 

@@ -7,13 +7,12 @@ import torch
 from torch import Tensor
 
 from mmc2fmae.masking import random_mask, sample_visible_counts
+from mmc2fmae.visualization.colours import label_palette, legend_of, semantic_palette
 from mmc2fmae.visualization.figures.autoencoder import Autoencoder
-from mmc2fmae.visualization.figures.colours import legend_of, semantic_palette
 from mmc2fmae.visualization.figures.inputs import Sample
 from mmc2fmae.visualization.figures.page import WIDTH, Page
 from mmc2fmae.visualization.reconstruction import (
     hide_masked,
-    label_palette,
     masked_pixels,
     to_picture,
 )

@@ -1,7 +1,9 @@
-"""Colours and names of label maps."""
+"""The colours of label maps in every picture, and the names that go with them."""
 
+import colorsys
 import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,6 @@ from mmc2fmae.label_ids import IGNORE
 from mmc2fmae.preparation.layout import coco_panoptic_classes, read_label_info
 from mmc2fmae.scenes.spec import PALETTE, STUFF, THINGS
 from mmc2fmae.scenes.store import GENERATOR
-from mmc2fmae.visualization.reconstruction import label_palette
 
 COCO = 133
 """Number of COCO panoptic classes, which the paper's semantic maps have."""
@@ -37,6 +38,23 @@ def class_names(root: str | Path | None, num_classes: int | None) -> tuple[str, 
         if _are_scenes(Path(root, 'meta.json')):
             return (*THINGS, *STUFF)
     return coco_panoptic_classes() if num_classes == COCO else ()
+
+
+@cache
+def label_palette() -> np.ndarray:
+    """Return (256, 3) uint8 colours: id 0 dark, neighbours far apart in hue, 255 white."""
+    colours = [(40, 40, 48)]
+    for i in range(1, 256):
+        hue, value = (i * 0.618034) % 1.0, 0.95 - 0.35 * ((i // 5) % 3) / 2
+        colours.append(tuple(round(255 * c) for c in colorsys.hsv_to_rgb(hue, 0.7, value)))
+    palette = np.array(colours, dtype=np.uint8)
+    palette[IGNORE] = 255
+    return palette
+
+
+def instance_colours(labels: np.ndarray) -> np.ndarray:
+    """Colour instance ids of any size: 0 is dark, neighbouring ids are far apart in hue."""
+    return label_palette()[np.where(labels > 0, (labels - 1) % (IGNORE - 1) + 1, 0)]
 
 
 def semantic_palette(names: Sequence[str]) -> np.ndarray:

@@ -3,9 +3,9 @@
 import pytest
 
 from mmc2fmae.reproduce import results
-from mmc2fmae.reproduce.checks import check_run, data_paths
 from mmc2fmae.reproduce.commands import RunOptions, command, environment
 from mmc2fmae.reproduce.plan import PlanError, make_plan
+from mmc2fmae.reproduce.prerequisites import check_run, data_paths
 from mmc2fmae.reproduce.tables import load_suite, load_tables, pick_rows
 
 
@@ -27,7 +27,10 @@ def test_missing_data_is_named_with_the_page_that_helps(bench):
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(disk=2**60), r'GiB free, the stages leave 1073741824 GiB'),
+        (
+            dict(disk=2**60),
+            r'expected 1073741824\.0 GiB for what the stages leave: free',
+        ),
         (dict(gpus=4), '--gpus 4 needs --launcher pytorch or slurm'),
         (dict(gpus=0), '--gpus 0 and --jobs 1: expected at least 1'),
         (dict(launcher='slurm', gpus=2), '--launcher slurm needs --partition'),

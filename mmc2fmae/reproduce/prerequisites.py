@@ -1,11 +1,11 @@
 """What must be there before anything starts: data, room on the disk, what the launcher needs."""
 
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmc2fmae.files import require_room
 from mmc2fmae.reproduce.commands import RunOptions, data_folder, total_batch
 from mmc2fmae.reproduce.configs import read_config
 from mmc2fmae.reproduce.plan import Plan, PlanError, Stage
@@ -34,12 +34,12 @@ def check_run(plan: Plan, todo: Sequence[Stage], options: RunOptions, disk: int)
             if not path.exists() and not any(path.is_relative_to(folder) for folder in made):
                 missing.setdefault(path, page)
     problems += [f'{path} does not exist: see {page}' for path, page in missing.items()]
-    free = shutil.disk_usage(_existing(options.work_dir)).free
-    if free < disk:
-        problems.append(
-            f'{options.work_dir} has {free / 2**30:.0f} GiB free, the stages leave '
-            f'{disk / 2**30:.0f} GiB: free some, or take another --work-dir'
+    try:
+        require_room(
+            options.work_dir, disk, 'what the stages leave', 'free some, or take another --work-dir'
         )
+    except OSError as error:
+        problems.append(str(error))
     if problems:
         raise PlanError('nothing was started:\n  ' + '\n  '.join(problems))
 
@@ -58,12 +58,12 @@ def data_paths(stage: Stage, data_root: Path) -> list[Path]:
         return []
     cfg = stage.load_config()
     root = data_folder(cfg, data_root)
-    found = []
+    paths = []
     for split in ('train', 'val'):
         if cfg.get(f'{split}_dataloader'):
             dataset = cfg[f'{split}_dataloader'].dataset
-            found += _of_dataset(dataset, root or Path(dataset.get('data_root') or '.'))
-    return list(dict.fromkeys(found))
+            paths += _of_dataset(dataset, root or Path(dataset.get('data_root') or '.'))
+    return list(dict.fromkeys(paths))
 
 
 def _of_dataset(dataset: Mapping[str, Any], root: Path) -> Iterator[Path]:
@@ -87,10 +87,3 @@ def _launcher(options: RunOptions) -> Iterator[str]:
         yield '--jobs above 1 goes with --launcher none or slurm, not with pytorch'
     if options.launcher == 'slurm' and shutil.which('srun') is None:
         yield 'srun is not on this machine: --launcher slurm needs it'
-
-
-def _existing(path: Path) -> Path:
-    path = path.absolute()
-    while not os.path.exists(path):
-        path = path.parent
-    return path
