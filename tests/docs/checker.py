@@ -11,6 +11,7 @@ TOP = (
     r'|custom_hooks|default_hooks|randomness|robustness'
 )
 FIELD = re.compile(rf'(?:{TOP})(?!\.json)(?:\.[\w-]+)+(?:=\S*)?')
+SAID = re.compile(rf'(?<!\S)(?:--[a-z-]+|{FIELD.pattern})')  # in a comment beside a command
 FILE = re.compile(r'(?:mmc2fmae|configs|tools|tests|docs)/[\w./{},*-]*')
 NAME = re.compile(r'(mmc2fmae(?:\.\w+)+)(?:\(.*\))?')
 IMPORT = re.compile(r'from (mmc2fmae[\w.]*) import (.+)')
@@ -24,6 +25,7 @@ def check_page(page: Page) -> list[str]:
         if piece.text.startswith('...'):
             code.append(Piece(piece.line, piece.text[3:].strip()))
             continue
+        code += [Piece(piece.line, said[0]) for said in SAID.finditer(_comment(piece.text))]
         started, problems = commands.check_line(piece.text)
         tools += started
         found += [(piece, problem) for problem in problems]
@@ -44,6 +46,11 @@ def check_page(page: Page) -> list[str]:
     return [f'{page.path}:{piece.line}: `{piece.text}`: {problem}' for piece, problem in found]
 
 
+def _comment(line: str) -> str:
+    """Return the comment of a line of shell."""
+    return re.split(r'(?:^|\s)#', line, maxsplit=1)[-1] if '#' in line else ''
+
+
 def _configs(page: Page) -> list[str]:
     """Return the configs that a page names."""
     return list(dict.fromkeys(re.findall(r'configs/[\w/]+\.py', page.text)))
@@ -52,9 +59,9 @@ def _configs(page: Page) -> list[str]:
 def _check_code(text: str, tools: list[str], configs: list[str]) -> list[str]:
     """Check code within a sentence that is no command: options, config fields, files, names."""
     words = text.split()
+    # Any page may speak of the options of a training.
+    named = [*dict.fromkeys([*tools, 'tools/train.py'])] if tools else _all_tools()
     if words[0].startswith('--'):
-        # Any page may speak of the options of a training.
-        named = [*dict.fromkeys([*tools, 'tools/train.py'])] if tools else _all_tools()
         settings = [word for word in words if '=' in word and word != 'KEY=VALUE']
         if '--cfg-options' not in words:
             settings = []
@@ -63,7 +70,8 @@ def _check_code(text: str, tools: list[str], configs: list[str]) -> list[str]:
     if all(FIELD.fullmatch(word) for word in words):
         return commands.check_fields(words, _known(words, configs))
     if FILE.fullmatch(words[0]):
-        return [] if _exists(words[0]) else [f'there is no {words[0]}']
+        missing = [] if _exists(words[0]) else [f'there is no {words[0]}']
+        return missing + commands.check_options(words[1:], named)
     name = NAME.fullmatch(text)
     return _check_name(name[1]) if name else []
 
