@@ -1,4 +1,4 @@
-"""Put what lies outside docs/ into the site: README as its front page, and files that pages link."""
+"""Put what lies outside docs/ into the site: README as front page, and files that pages link."""
 
 import posixpath
 import re
@@ -19,7 +19,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name in PAGES:
         files.append(File.generated(config, _in_site(name), content=texts[name]))
     texts |= {f'docs/{file.src_uri}': file.content_string for file in _pages_below(files)}
-    linked = {_target(page, link[2]) for page, text in texts.items() for link in LINK.finditer(text)}
+    links = ((page, link[2]) for page, text in texts.items() for link in LINK.finditer(text))
+    linked = {_target(page, link) for page, link in links}
     for path in sorted(linked):
         if not files.get_file_from_path(_in_site(path)) and (ROOT / path).is_file():
             files.append(File.generated(config, path, abs_src_path=str(ROOT / path)))
