@@ -1,4 +1,4 @@
-# make demo | mini | test | lint | env | format | clean
+# make demo | mini | test | lint | docs | env | format | clean
 #
 # The first use makes .venv with PYTHON and installs into it; a change of pyproject.toml installs
 # again. VENV=/path takes an environment that exists, PIP_ARGS goes to pip (for machines without
@@ -16,7 +16,7 @@ stamp := $(VENV)/.mmc2fmae-installed
 # In an environment that several checkouts share, each one runs its own files.
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
-.PHONY: demo mini test lint env format clean
+.PHONY: demo mini test lint docs env format clean
 
 demo: $(stamp)
 	$(python) tools/demo.py
@@ -34,6 +34,12 @@ lint: $(stamp)
 	$(VENV)/bin/lint-imports --no-logo
 	$(python) -m mypy
 
+# Into site/. To read it with its search: python3 -m http.server -d site
+docs: $(stamp)
+	@$(python) -c 'import mkdocs' 2>/dev/null \
+		|| $(python) -m pip install --disable-pip-version-check $(PIP_ARGS) -e '.[docs]'
+	$(python) -m mkdocs build
+
 env: $(stamp)
 	$(python) -m mmc2fmae.env
 
@@ -43,7 +49,7 @@ format: $(stamp)
 
 # The environment stays; to make it anew: rm -r .venv
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
+	rm -rf build dist site *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
 	find mmc2fmae tools tests configs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is written last, so an interrupted installation starts again at the next call.
