@@ -11,12 +11,13 @@ from typing import BinaryIO, TypeVar
 import numpy as np
 
 Item = TypeVar('Item')
+AnyPath = str | os.PathLike[str]
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 
 
 @contextmanager
-def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def atomic_file(path: AnyPath) -> Iterator[BinaryIO]:
     """Open a file to write whose name appears, with the full content, when the block ends.
 
     Args:
@@ -39,7 +40,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise
 
 
-def write_atomically(data: bytes, path: str | os.PathLike[str]) -> None:
+def write_atomically(data: bytes, path: AnyPath) -> None:
     """Write a file so that its name never shows anything but its full content.
 
     Args:
@@ -53,9 +54,7 @@ def write_atomically(data: bytes, path: str | os.PathLike[str]) -> None:
         file.write(data)
 
 
-def file_sha256(
-    *paths: str | os.PathLike[str], on_read: Callable[[int], object] | None = None
-) -> str:
+def file_sha256(*paths: AnyPath, on_read: Callable[[int], object] | None = None) -> str:
     """Return the SHA-256 of the content of files, one after the other, in hexadecimal digits.
 
     Args:
@@ -72,7 +71,7 @@ def file_sha256(
     return digest.hexdigest()
 
 
-def existing_folder(path: str | os.PathLike[str]) -> Path:
+def existing_folder(path: AnyPath) -> Path:
     """Return the nearest folder above ``path``, or itself, that exists: it shows the disk."""
     path = Path(path).resolve()
     while not path.exists():
@@ -80,7 +79,7 @@ def existing_folder(path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def require_room(folder: str | os.PathLike[str], need: int, what: str, fix: str) -> None:
+def require_room(folder: AnyPath, need: int, what: str, fix: str) -> None:
     """Check that a disk has room before anything is written to it.
 
     Args:
@@ -101,7 +100,7 @@ def require_room(folder: str | os.PathLike[str], need: int, what: str, fix: str)
         )
 
 
-def list_files(root: str | Path) -> list[str]:
+def list_files(root: AnyPath) -> list[str]:
     """Return the relative paths of all files under ``root``, sorted, following links."""
     names = []
     for folder, _, files in os.walk(root, followlinks=True):
@@ -110,7 +109,7 @@ def list_files(root: str | Path) -> list[str]:
     return sorted(names)
 
 
-def list_photographs(root: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[str]:
+def list_photographs(root: AnyPath, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[str]:
     """Return the relative paths of all photographs under ``root``, sorted, following links."""
     return [name for name in list_files(root) if name.lower().endswith(tuple(suffixes))]
 
@@ -122,7 +121,7 @@ def evenly(items: Sequence[Item], number: int | None) -> list[Item]:
     return [items[i] for i in np.linspace(0, len(items) - 1, number).astype(int)]
 
 
-def missing_files(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
+def missing_files(paths: Iterable[AnyPath]) -> list[str]:
     """Return the paths that do not exist; lists folders instead of asking for each file."""
     folders: dict[str, set[str]] = {}
     missing = []

@@ -5,18 +5,23 @@ file is called. Files that others wrote are therefore opened by :func:`open_imag
 """
 
 import os
+import sys
 from functools import cache
 from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
 from mmc2fmae.errors import DatasetError
+from mmc2fmae.files import AnyPath
 
 FORMATS = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP', 'GIF', 'AVIF', 'JPEG2000', 'PPM')
 """Names of Pillow's formats that are read; MPO, what phones save, is JPEG to Pillow."""
 
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 """What Pillow raises for a damaged file, or one of more than 179 million pixels."""
+
+LARGE_PIXELS = Image.MAX_IMAGE_PIXELS or sys.maxsize
+"""From here on Pillow warns of a decompression bomb; at twice as many it refuses."""
 
 # First bytes of what is often taken for a picture, for the message alone.
 _OTHERS = {
@@ -34,7 +39,7 @@ _OTHERS = {
 }
 
 
-def open_image(source: str | os.PathLike[str] | BinaryIO) -> Image.Image:
+def open_image(source: AnyPath | BinaryIO) -> Image.Image:
     """Open an image of one of :data:`FORMATS`; as with Pillow's own function, pixels come later.
 
     Args:
@@ -57,7 +62,7 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
-def _describe(source: str | os.PathLike[str] | BinaryIO) -> str:
+def _describe(source: AnyPath | BinaryIO) -> str:
     if isinstance(source, str | os.PathLike):
         with open(source, 'rb') as file:
             start = file.read(64)
@@ -71,7 +76,7 @@ def _describe(source: str | os.PathLike[str] | BinaryIO) -> str:
     return f'{what} of a format that is read ({", ".join(FORMATS)})'
 
 
-def upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+def upright_size(path: AnyPath) -> tuple[int, int]:
     """Return a photograph's width and height as it is read for training: turned as EXIF says.
 
     Raises:
@@ -81,7 +86,7 @@ def upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     return (height, width) if turned else (width, height)
 
 
-def stored_size(path: str | os.PathLike[str]) -> tuple[int, int, bool]:
+def stored_size(path: AnyPath) -> tuple[int, int, bool]:
     """Return a photograph's stored width and height, and whether EXIF turns it by a quarter.
 
     Raises:

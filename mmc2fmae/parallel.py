@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
@@ -55,7 +55,7 @@ def in_chunks(
     workers: int | None = None,
     unit: str = 'image',
     quiet: bool = False,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield ``function(chunk)`` for consecutive chunks of ``items``, in their order.
 
     Whoever may stop early closes the iterator, which waits for the tasks under way.
@@ -102,7 +102,9 @@ def in_threads(
             yield result
 
 
-def _results(function: Callable, chunks: list, workers: int) -> Iterator:
+def _results(
+    function: Callable[[Sequence[Item]], Result], chunks: list[Sequence[Item]], workers: int
+) -> Generator[Result, None, None]:
     if workers == 1:
         yield from map(function, chunks)
         return

@@ -1,6 +1,5 @@
 """Which checkpoint a folder stands for: the newest whole one of a run, or a model's weights."""
 
-import os
 import re
 import zipfile
 from pathlib import Path
@@ -8,9 +7,10 @@ from pathlib import Path
 from mmengine.logging import print_log
 
 from mmc2fmae.checkpoints.files import FOLDER_WEIGHTS
+from mmc2fmae.files import AnyPath
 
 
-def latest_checkpoint(work_dir: str | os.PathLike[str]) -> Path | None:
+def latest_checkpoint(work_dir: AnyPath) -> Path | None:
     """Find the newest whole checkpoint of a run.
 
     Args:

@@ -275,7 +275,8 @@ def extract_features(
     aside = out.with_name(f'.{out.name}.tmp')
     shutil.rmtree(aside, ignore_errors=True)  # of an interrupted run
     aside.mkdir(parents=True)
-    arrays, row = {}, 0
+    arrays: dict[str, np.memmap] = {}
+    row = 0
     for batch in iterate_features(vit, preprocessing, paths, options):
         if not arrays:
             require_room(

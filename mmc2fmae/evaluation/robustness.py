@@ -61,15 +61,15 @@ def evaluate_robustness(
     cfg = read_configs(config, sets, cfg_options)
     checkpoint = Path(checkpoint)
     out = Path(out or f'work_dirs/{Path(config).stem}/robustness_{checkpoint.stem}')
-    device = start_processes(device)
-    if amp and device.type != 'cuda':
+    place = start_processes(device)
+    if amp and place.type != 'cuda':
         print_log('--amp is ignored: mixed precision needs a GPU, this run is fp32')
         amp = None
     set_multi_processing(distributed=get_world_size() > 1)
     torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32, on every GPU
     torch.backends.cudnn.deterministic = True
-    options = Options(device, batch_size, workers, limit, amp or 'float32')
-    model = load_classifier(cfg, checkpoint, device)
+    options = Options(place, batch_size, workers, limit, amp or 'float32')
+    model = load_classifier(cfg, checkpoint, place)
     planned: list = [None]
     if get_rank() == 0:  # one process reads the folders: 75 of them have 50,000 files each
         planned = [plan_sets(cfg, checkpoint, Path(data_root), out, only or [], options)]

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.dist import barrier, broadcast_object_list, get_rank, get_world_size
 from mmengine.logging import print_log
+from mmengine.model import BaseModel
 from mmpretrain.apis import get_model
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -20,6 +21,7 @@ from mmc2fmae.checkpoints import read_meta, read_state_dict
 from mmc2fmae.checkpoints.loading import coverage, require_full
 from mmc2fmae.evaluation.class_subsets import Listing, resolve_classes
 from mmc2fmae.evaluation.result_store import Counts, ResultStore
+from mmc2fmae.evaluation.robustness_data import LabelledImages
 from mmc2fmae.evaluation.robustness_sets import (
     RobustnessSet,
     Unit,
@@ -78,7 +80,7 @@ class PlannedSet:
         Raises:
             RuntimeError: Units are missing, because another process ended early.
         """
-        cells = {}
+        cells: dict[tuple[str, int] | None, Counts] = {}
         for unit in self.units:
             counts = self.store.read(unit.name)
             if counts is None:
@@ -104,7 +106,7 @@ def start_processes(device: str | None) -> torch.device:
     return torch.device(device or 'cpu')
 
 
-def load_classifier(config: Config, checkpoint: str | Path, device: torch.device) -> nn.Module:
+def load_classifier(config: Config, checkpoint: str | Path, device: torch.device) -> BaseModel:
     """Build the model of a config and fill all of it from a checkpoint.
 
     Raises:
@@ -135,12 +137,14 @@ def check_classes(declared: str | list[str] | None, trained: list[str] | None) -
     Raises:
         ValueError: Neither is known, or they are the same names in another order.
     """
-    if declared is None and trained is None:
-        raise ValueError(
-            'the checkpoint does not say its classes: set robustness.classes to their folder '
-            "names in the order of the model's outputs, or to 'imagenet'"
-        )
-    classes = trained if declared is None else resolve_classes(declared)
+    if declared is None:
+        if trained is None:
+            raise ValueError(
+                'the checkpoint does not say its classes: set robustness.classes to their folder '
+                "names in the order of the model's outputs, or to 'imagenet'"
+            )
+        return trained
+    classes = resolve_classes(declared)
     if trained and set(trained) == set(classes) and trained != classes:
         first = next(i for i, (a, b) in enumerate(zip(trained, classes, strict=True)) if a != b)
         raise ValueError(
@@ -260,12 +264,14 @@ def count(logits: Tensor, labels: Tensor, spec: RobustnessSet) -> Counts:
 
 
 @torch.no_grad()
-def _logits(model: nn.Module, data, options: Options) -> Iterator[tuple[Tensor, Tensor]]:
+def _logits(
+    model: BaseModel, data: LabelledImages, options: Options
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (B, classes) float logits and (B,) labels, both on the CPU."""
     # A small unit is done before its loader processes have started.
     workers = min(options.workers, len(data) // options.batch_size)
     loader = DataLoader(data, options.batch_size, num_workers=workers, collate_fn=pseudo_collate)
-    autocast = nullcontext()
+    autocast: AbstractContextManager[object] = nullcontext()
     if options.precision != 'float32':
         autocast = torch.autocast(options.device.type, getattr(torch, options.precision))
     for batch in loader:

@@ -128,18 +128,19 @@ def _label(
     pool: ThreadPoolExecutor,
 ) -> list[Labels | dict]:
     """Label the readable photographs of a part; the others keep their error."""
-    readable = [i for i, photo in enumerate(photos) if isinstance(photo, Photograph)]
-    results: list[Labels | dict] = list(photos)
+    readable = {i: photo for i, photo in enumerate(photos) if isinstance(photo, Photograph)}
+    labelled: dict[int, Labels] = {}
     if readable:
         prompts = [source.prompts(names[i]) for i in readable]
         try:
-            labelled = labeller([photos[i] for i in readable], prompts, pool)
+            found = labeller(list(readable.values()), prompts, pool)
         except UnusableOutput as error:
-            path = source.folder / names[readable[error.index]]
+            path = source.folder / names[list(readable)[error.index]]
             raise DatasetError(f'{path}: {error}') from error
-        for i, labels in zip(readable, labelled, strict=True):
-            results[i] = labels
-    return results
+        labelled = dict(zip(readable, found, strict=True))
+    return [
+        labelled[i] if isinstance(photo, Photograph) else photo for i, photo in enumerate(photos)
+    ]
 
 
 def _write_maps(job: Job, name: str, labels: Labels) -> None:

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pycocotools import mask as rle
 
 from mmc2fmae.datasets.sample_io import read_label_map
 from mmc2fmae.errors import DatasetError, SampleError, first_names
-from mmc2fmae.files import IMAGE_SUFFIXES, list_files, list_photographs
+from mmc2fmae.files import IMAGE_SUFFIXES, AnyPath, list_files, list_photographs
 from mmc2fmae.images import upright_size
 from mmc2fmae.label_ids import IGNORE
 
@@ -82,7 +83,7 @@ def split_names(names: Sequence[str], val_share: float, seed: int) -> tuple[list
     return sorted(order[number:]), sorted(order[:number])
 
 
-def pair_by_stem(image_dir: str | Path, mask_dir: str | Path) -> dict[str, str]:
+def pair_by_stem(image_dir: AnyPath, mask_dir: AnyPath) -> dict[str, str]:
     """Find the mask of each photograph: the same relative path but for the suffix.
 
     Returns:
@@ -130,7 +131,8 @@ def coco_from_masks(
             'of their semantic maps, too'
         )
     classes_of = pair_by_stem(image_dir, semantic_dir) if semantic_dir else {}
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number, (name, mask) in enumerate(pair_by_stem(image_dir, mask_dir).items(), 1):
         width, height = upright_size(Path(image_dir, name))
         instances = _read(Path(mask_dir, mask), (height, width), name)

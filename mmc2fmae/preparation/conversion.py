@@ -12,6 +12,7 @@ import numpy as np
 
 from mmc2fmae.errors import DatasetError, SampleError, first_names
 from mmc2fmae.files import (
+    AnyPath,
     existing_folder,
     list_files,
     list_photographs,
@@ -86,7 +87,7 @@ class Converted(NamedTuple):
 
 def convert(
     conversion: Conversion,
-    root: str | os.PathLike,
+    root: AnyPath,
     split: str = 'train',
     workers: int | None = None,
     quiet: bool = False,
@@ -135,7 +136,7 @@ def convert(
     return Converted(len(names), kept, ann_file)
 
 
-def check_room(root: str | os.PathLike, maps: int) -> None:
+def check_room(root: AnyPath, maps: int) -> None:
     """Check that a disk has room for label maps.
 
     Args:
@@ -252,7 +253,7 @@ def _check_size(photo: Path, files: Sequence[str], maps: dict[str, np.ndarray]) 
 
 
 def training_command(
-    conversion: Conversion, root: str | os.PathLike, split: str, ann_file: str | None = None
+    conversion: Conversion, root: AnyPath, split: str, ann_file: str | None = None
 ) -> str:
     """Return the command line that pre-trains a small model on a converted dataset.
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from mmc2fmae.datasets.sample_io import read_label_map
 from mmc2fmae.errors import DatasetError, first_names
-from mmc2fmae.files import list_files, list_photographs, missing_files
+from mmc2fmae.files import AnyPath, list_files, list_photographs, missing_files
 from mmc2fmae.images import UNREADABLE, open_image
 from mmc2fmae.label_ids import IGNORE, canonical_ids
 from mmc2fmae.preparation.coco_json import pair_by_stem
@@ -21,7 +21,9 @@ ADE_SPLITS = dict(train='training', val='validation')
 
 
 def from_coco_panoptic(
-    images: str | os.PathLike, annotations: str | os.PathLike, pngs: str | os.PathLike | None = None
+    images: AnyPath,
+    annotations: AnyPath,
+    pngs: AnyPath | None = None,
 ) -> Conversion:
     """Describe COCO photographs with panoptic annotations.
 
@@ -77,9 +79,7 @@ def from_coco_panoptic(
     )
 
 
-def from_ade20k(
-    folder: str | os.PathLike, split: str = 'train', instances: bool = True
-) -> Conversion:
+def from_ade20k(folder: AnyPath, split: str = 'train', instances: bool = True) -> Conversion:
     """Describe ADE20K as the scene parsing challenge publishes it (ADEChallengeData2016).
 
     Args:
@@ -119,9 +119,9 @@ def from_ade20k(
 
 
 def from_folders(
-    images: str | os.PathLike,
-    instance: str | os.PathLike,
-    semantic: str | os.PathLike | None,
+    images: AnyPath,
+    instance: AnyPath,
+    semantic: AnyPath | None,
     classes: Sequence[str],
     reduce_zero_label: bool = False,
     instance_void: int | None = None,
@@ -162,7 +162,7 @@ def from_folders(
     return Conversion(str(images), items, tuple(classes), GRANULARITIES, source, read)
 
 
-def read_class_names(path: str | os.PathLike) -> tuple[str, ...]:
+def read_class_names(path: AnyPath) -> tuple[str, ...]:
     """Read class names, one a line.
 
     Raises:
@@ -189,7 +189,7 @@ def _check_exist(paths: Iterable[Path | str]) -> None:
         raise DatasetError(f'{len(lost)} files do not exist:\n{first_names(lost)}')
 
 
-def _pairs(images: str | os.PathLike, folder: Path, skip_unlabelled: bool) -> dict[str, str]:
+def _pairs(images: AnyPath, folder: Path, skip_unlabelled: bool) -> dict[str, str]:
     if not skip_unlabelled:
         return pair_by_stem(images, folder)
     masks = {os.path.splitext(n)[0]: n for n in list_files(folder) if n.endswith('.png')}

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from PIL import Image
+from mmc2fmae.images import LARGE_PIXELS
 
 
 class Kind(NamedTuple):
@@ -86,7 +86,7 @@ KINDS = {
         False,
     ),
     'huge': Kind(
-        f'photograph of more than {Image.MAX_IMAGE_PIXELS / 1e6:.0f} million pixels',
+        f'photograph of more than {LARGE_PIXELS / 1e6:.0f} million pixels',
         'each epoch decodes it whole: make it smaller',
         False,
     ),

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from mmc2fmae.errors import DatasetError
-from mmc2fmae.files import write_atomically
+from mmc2fmae.files import AnyPath, write_atomically
 from mmc2fmae.label_ids import check_num_classes
 
 GRANULARITIES = ('instance', 'semantic')
@@ -24,7 +24,7 @@ if hasattr(cv2, 'IMWRITE_PNG_FILTER'):  # older OpenCV chooses by itself, at som
     _PNG += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE]
 
 
-def map_path(root: str | os.PathLike, granularity: str, split: str, name: str) -> Path:
+def map_path(root: AnyPath, granularity: str, split: str, name: str) -> Path:
     """Return where a photograph's map lies: ``ROOT/<granularity>/<split>/<stem>.png``.
 
     Args:
@@ -36,7 +36,7 @@ def map_path(root: str | os.PathLike, granularity: str, split: str, name: str) -
     return Path(root, granularity, split, os.path.splitext(name)[0] + '.png')
 
 
-def manifest_path(root: str | os.PathLike, split: str) -> Path:
+def manifest_path(root: AnyPath, split: str) -> Path:
     """Return where the record of a split's pseudo-labels lies, one JSON line a photograph."""
     return Path(root, f'manifest_{split}.jsonl')
 
@@ -68,7 +68,7 @@ def encode_map(labels: np.ndarray) -> bytes:
     return data.tobytes()
 
 
-def write_map(path: str | os.PathLike, labels: np.ndarray) -> None:
+def write_map(path: AnyPath, labels: np.ndarray) -> None:
     """Write a label map, whole or not at all; see :func:`encode_map`."""
     write_atomically(encode_map(labels), path)
 
@@ -84,7 +84,7 @@ class LabelInfo(NamedTuple):
     semantic_classes: tuple[str, ...]
     source: dict
 
-    def write(self, root: str | os.PathLike) -> None:
+    def write(self, root: AnyPath) -> None:
         """Write ``ROOT/labels.json``."""
         write_atomically(json.dumps(self._asdict(), indent=1).encode(), Path(root, INFO_FILE))
 
@@ -99,7 +99,7 @@ def label_info(classes: Sequence[str], source: dict) -> LabelInfo:
     return LabelInfo(tuple(classes), source)
 
 
-def read_label_info(root: str | os.PathLike) -> LabelInfo | None:
+def read_label_info(root: AnyPath) -> LabelInfo | None:
     """Read ``ROOT/labels.json``; None where there is none.
 
     Raises:
@@ -118,7 +118,7 @@ def read_label_info(root: str | os.PathLike) -> LabelInfo | None:
 
 
 def claim_labels(
-    root: str | os.PathLike,
+    root: AnyPath,
     split: str,
     classes: Sequence[str],
     source: dict[str, Any],
@@ -157,7 +157,7 @@ def coco_panoptic_classes() -> tuple[str, ...]:
     return tuple(CocoPanopticDataset.METAINFO['classes'])
 
 
-def link_photographs(images: str | os.PathLike, root: str | os.PathLike, split: str) -> None:
+def link_photographs(images: AnyPath, root: AnyPath, split: str) -> None:
     """Make ``ROOT/<split>`` show the photographs, by a link where they lie elsewhere.
 
     Args:

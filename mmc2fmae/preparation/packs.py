@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from mmc2fmae.errors import DatasetError, first_names
 from mmc2fmae.files import (
+    AnyPath,
     atomic_file,
     file_sha256,
     list_files,
@@ -59,8 +60,8 @@ class _Split(NamedTuple):
 
 
 def pack(
-    root: str | os.PathLike,
-    out: str | os.PathLike,
+    root: AnyPath,
+    out: AnyPath,
     splits: Sequence[str] = ('train',),
     shard_size: int = 512 * 2**20,
     quiet: bool = False,
@@ -126,7 +127,7 @@ def pack(
     return photographs
 
 
-def verify(folder: str | os.PathLike, quiet: bool = False) -> list[Path]:
+def verify(folder: AnyPath, quiet: bool = False) -> list[Path]:
     """Check a pack's files against ``SHA256SUMS``.
 
     Args:
@@ -158,7 +159,7 @@ def verify(folder: str | os.PathLike, quiet: bool = False) -> list[Path]:
     return present
 
 
-def unpack(folder: str | os.PathLike, root: str | os.PathLike, quiet: bool = False) -> int:
+def unpack(folder: AnyPath, root: AnyPath, quiet: bool = False) -> int:
     """Check a pack and write its maps beside the photographs; maps that are there are kept.
 
     Args:
@@ -209,7 +210,7 @@ def unpack(folder: str | os.PathLike, root: str | os.PathLike, quiet: bool = Fal
     return total
 
 
-def read_shard(path: str | os.PathLike) -> Iterator[tuple[str, bytes]]:
+def read_shard(path: AnyPath) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of each map in a shard, trusting neither.
 
     Raises:
@@ -218,12 +219,13 @@ def read_shard(path: str | os.PathLike) -> Iterator[tuple[str, bytes]]:
     members = _members(path)
     with tarfile.open(path, 'r:') as archive:
         for member in members:
-            data = archive.extractfile(member).read()
+            file = archive.extractfile(member)
+            data = file.read() if file else b''
             _check_png(data, f'{path}: {member.name}')
             yield member.name, data
 
 
-def _members(path: str | os.PathLike) -> list[tarfile.TarInfo]:
+def _members(path: AnyPath) -> list[tarfile.TarInfo]:
     """Return a shard's members, all of which are files that may be written below a folder."""
     try:
         with tarfile.open(path, 'r:') as archive:
@@ -331,6 +333,7 @@ def _read_sums(folder: Path) -> dict[str, str]:
         )
     lines = path.read_text(encoding='utf-8').splitlines()
     matches = [re.fullmatch(r'([0-9a-f]{64}) [ *](\w[\w.-]*)', line) for line in lines]
-    if not lines or None in matches:
-        raise DatasetError(f'{path} is damaged: expected lines of a SHA-256 and a file name')
-    return {match[2]: match[1] for match in matches}
+    sums = {match[2]: match[1] for match in matches if match}
+    if not lines or len(sums) < len(lines):
+        raise DatasetError(f'{path} is damaged: expected lines of a SHA-256 and a file name, once')
+    return sums

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from mmc2fmae.datasets.sample_io import read_label_map, read_rgb
 from mmc2fmae.errors import SampleError
-from mmc2fmae.images import UNREADABLE, open_image
+from mmc2fmae.files import AnyPath
+from mmc2fmae.images import LARGE_PIXELS, UNREADABLE, open_image
 from mmc2fmae.label_ids import IGNORE
 from mmc2fmae.preparation.findings import Finding
 from mmc2fmae.preparation.folders import Expected, Layout
@@ -44,7 +44,7 @@ class Photo(NamedTuple):
     orientation: int
 
 
-def reason_of(error: Exception, path: str | os.PathLike) -> str:
+def reason_of(error: Exception, path: AnyPath) -> str:
     """Return what went wrong with a file, without its path and without advice for training."""
     if isinstance(error, SampleError) and error.__cause__ is not None:
         error = error.__cause__
@@ -89,7 +89,7 @@ def instance_problem(counts: np.ndarray) -> str:
     )
 
 
-def read_header(path: str | os.PathLike, decode: bool = False) -> Photo:
+def read_header(path: AnyPath, decode: bool = False) -> Photo:
     """Read a photograph's header and see whether the file is whole.
 
     Args:
@@ -105,7 +105,7 @@ def read_header(path: str | os.PathLike, decode: bool = False) -> Photo:
             # Asking a PNG for its EXIF would decode it.
             exif = {} if image.format == 'PNG' else image.getexif()
             photo = Photo(*image.size, image.mode, exif.get(0x0112, 1))
-            end = FILE_ENDS.get(image.format)
+            end = FILE_ENDS.get(image.format or '')
         if decode or end is None or not _tail(path).endswith(end):
             read_rgb(str(path))
     except UNREADABLE as error:
@@ -170,7 +170,7 @@ def _photo_findings(photo: Photo, file: str, expected: Expected | None) -> list[
     size = f'{photo.width} x {photo.height}'
     if photo.orientation > 1:
         findings.append(Finding('rotated', file, f'EXIF orientation {photo.orientation}'))
-    if photo.width * photo.height > Image.MAX_IMAGE_PIXELS:
+    if photo.width * photo.height > LARGE_PIXELS:
         findings.append(Finding('huge', file, size))
     if expected and not expected.error and expected[1:3] != (photo.width, photo.height):
         said = f'{expected.width} x {expected.height}'
@@ -212,7 +212,7 @@ def _size_detail(shape: tuple[int, int], photo: Photo) -> str:
     return detail
 
 
-def _tail(path: str | os.PathLike) -> bytes:
+def _tail(path: AnyPath) -> bytes:
     """The last bytes of a file, but for zeros that some programs append."""
     with open(path, 'rb') as file:
         file.seek(max(file.seek(0, os.SEEK_END) - 64, 0))

@@ -77,8 +77,8 @@ def statistics(
     report: dict[str, Any] = dict(
         photographs=dict(
             modes=dict(stats.modes.most_common()),
-            smallest=min(area, key=area.get) if area else None,
-            largest=max(area, key=area.get) if area else None,
+            smallest=min(area, key=lambda size: area[size]) if area else None,
+            largest=max(area, key=lambda size: area[size]) if area else None,
         )
     )
     if 'instance' in granularities and stats.instances:

@@ -66,5 +66,6 @@ class Statistics:
         unknown = counts[IGNORE] if len(counts) > IGNORE else 0
         self.known[round(float(1 - unknown / counts.sum()), 3)] += 1
         for i in np.flatnonzero(counts).tolist():
-            self.class_shares[i] += float(counts[i] / counts.sum())
+            # typeshed's Counter counts whole numbers alone.
+            self.class_shares[i] += float(counts[i] / counts.sum())  # type: ignore[assignment]
             self.class_photographs[i] += 1

@@ -51,14 +51,14 @@ def data_paths(stage: Stage, data_root: Path) -> list[Path]:
         stage: A stage of any kind.
         data_root: Folder that stands for ``data/`` in the configs.
     """
-    if stage.kind == 'robustness':
+    if stage.kind == 'robustness' and stage.config:
         sets = read_config(stage.config, stage.overrides).robustness.sets
         return [data_root / spec.folder for spec in sets.values()]
     if not stage.trains:
         return []
     cfg = stage.load_config()
     root = data_folder(cfg, data_root)
-    paths = []
+    paths: list[Path] = []
     for split in ('train', 'val'):
         if cfg.get(f'{split}_dataloader'):
             dataset = cfg[f'{split}_dataloader'].dataset

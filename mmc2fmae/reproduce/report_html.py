@@ -92,10 +92,13 @@ def _rows(report: Report, table: Table) -> list[list[tuple[str, str]]]:
     return rows
 
 
+Points = list[tuple[float, float]]
+
+
 def _curves(report: Report, table: Table) -> str:
     """Draw losses and validations of a table's rows (first seed) as an SVG in a data address."""
     metric = table.metrics[0]
-    panels: list[tuple[str, list]] = [
+    panels: list[tuple[str, list[tuple[str, Points]]]] = [
         ('pre-training loss (each its own)', []),
         ('fine-tuning loss', []),
     ]
@@ -105,7 +108,9 @@ def _curves(report: Report, table: Table) -> str:
             k for (t, r, _), k in report.plan.cells.items() if (t, r) == (table.id, line.row.id)
         ]
         stage = report.plan.stages[keys[0]] if keys else None
-        if stage is None or stage.kind == 'robustness' or stage.key not in report.results:
+        if stage is None or stage.protocol is None or stage.key not in report.results:
+            continue
+        if stage.kind == 'robustness':
             continue
         if stage.upstream is not None and stage.upstream.key in report.results:
             panels[0][1].append((line.row.name, _points(report, stage.upstream, 'loss')))
@@ -134,7 +139,7 @@ def _curves(report: Report, table: Table) -> str:
     return f'data:image/svg+xml;base64,{base64.b64encode(text.getvalue().encode()).decode()}'
 
 
-def _points(report: Report, stage: Stage, key: str) -> list[tuple[float, float]]:
+def _points(report: Report, stage: Stage, key: str) -> Points:
     """Return (share of the training, value) of what a training logged."""
     folder = results.stage_folder(report.work_dir, stage)
     steps = {}

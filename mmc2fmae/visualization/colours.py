@@ -43,7 +43,7 @@ def class_names(root: str | Path | None, num_classes: int | None) -> tuple[str, 
 @cache
 def label_palette() -> np.ndarray:
     """Return (256, 3) uint8 colours: id 0 dark, neighbours far apart in hue, 255 white."""
-    colours = [(40, 40, 48)]
+    colours: list[tuple[int, ...]] = [(40, 40, 48)]
     for i in range(1, 256):
         hue, value = (i * 0.618034) % 1.0, 0.95 - 0.35 * ((i // 5) % 3) / 2
         colours.append(tuple(round(255 * c) for c in colorsys.hsv_to_rgb(hue, 0.7, value)))
@@ -64,7 +64,7 @@ def semantic_palette(names: Sequence[str]) -> np.ndarray:
         names: Names of the classes: COCO's and the scenes' have colours of their own.
     """
     palette = label_palette().copy()
-    own = ()
+    own: Sequence[tuple[int, ...]] = ()
     if tuple(names) == (*THINGS, *STUFF):
         own = PALETTE
     elif len(names) == COCO and tuple(names) == coco_panoptic_classes():

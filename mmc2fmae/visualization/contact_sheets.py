@@ -243,7 +243,7 @@ def _panels(tile: Tile, palette: np.ndarray) -> list[tuple[np.ndarray | str, np.
     for labels, blank, colour in maps:
         if isinstance(labels, str):
             panels += [(labels, None)] * 2
-        elif labels is not None:
+        elif labels is not None and isinstance(tile.photo, np.ndarray):
             colours, edge, shown = colour(labels), outlines(labels)[..., None], labels != blank
             ids = np.where(shown, labels.astype(np.int32), -1)
             for picture in (colours, overlay(tile.photo, colours, shown)):
@@ -269,7 +269,7 @@ def _number(ax: Axes, labels: np.ndarray) -> None:
         if inside.sum() < labels.size * SPECK:
             continue
         depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
-        row, column = np.unravel_index(depth.argmax(), depth.shape)
+        row, column = (int(n) for n in np.unravel_index(depth.argmax(), depth.shape))
         ax.text(column, row, str(i), fontsize=7, color='white', ha='center', va='center',
                 path_effects=outline)  # fmt: skip
 

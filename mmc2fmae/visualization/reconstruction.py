@@ -5,6 +5,7 @@ import torch
 from matplotlib.figure import SubFigure
 from torch import Tensor
 
+from mmc2fmae.models import C2FMAE
 from mmc2fmae.visualization.colours import label_palette
 
 MASKED = np.array([170, 170, 170], dtype=np.uint8)
@@ -44,7 +45,7 @@ def hide_masked(picture: np.ndarray, mask: Tensor) -> np.ndarray:
 
 @torch.no_grad()
 def draw_reconstructions(
-    figure: SubFigure, model: torch.nn.Module, batch: dict, target_stats: bool = True
+    figure: SubFigure, model: C2FMAE, batch: dict, target_stats: bool = True
 ) -> None:
     """Draw one row a sample: masked input, prediction and original of every granularity.
 
@@ -80,9 +81,6 @@ def draw_reconstructions(
         note = "masked pixels un-normalised with the target patch's mean and deviation"
     else:
         note = 'raw normalised pixel predictions, no target statistics'
-    visible = model.neck.num_patches * len(names) - int(
-        sum(mask[0].sum() for mask in batch['masks'].values())
-    )
-    figure.suptitle(
-        f'{visible} of {model.neck.num_patches * len(names)} tokens visible; {note}', fontsize=9
-    )
+    total = model.neck.num_patches * len(names)
+    shown = total - int(sum(mask[0].sum() for mask in batch['masks'].values()))
+    figure.suptitle(f'{shown} of {total} tokens visible; {note}', fontsize=9)
