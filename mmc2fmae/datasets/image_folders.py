@@ -187,7 +187,7 @@ class ImageFolders(BaseDataset):
             return super().prepare_data(idx)
         except UNREADABLE as error:
             path = self.get_data_info(idx)['img_path']
-            raise SampleError(f'{path}: cannot be read ({error})') from error
+            raise SampleError(f'cannot be read ({error})', path) from error
 
     def _labels_of_file(self, names: list[str]) -> list[int]:
         if not self.label_file.is_file():

@@ -18,7 +18,16 @@ _SHOWN = (
     'mmc2fmae.preflight.masks', 'mmc2fmae.checkpoints',
 )  # fmt: skip
 # Modules whose warnings are about mmengine's own calls: a user cannot act on them.
-_NOT_FOR_USERS = ('mmengine.fileio',)
+_NOT_FOR_USERS = ('mmengine.fileio', 'mmengine.evaluator.metric')
+# Python's warnings that no user can act on: module and start of the text, as regular expressions.
+_STACK_WARNINGS = (
+    (r'mmengine\.utils\.dl_utils\.setup_env', 'Setting (OMP|MKL)_NUM_THREADS'),
+    (r'torch\.autograd\.graph', 'Grad strides do not match bucket view strides'),
+    # mmengine steps schedulers by iteration, also while gradients accumulate.
+    (r'mmengine\.optim\.scheduler\.param_scheduler', 'Detected call of `scheduler.step'),
+    (r'mmseg\..*', '.* (will|would) be deprecated'),
+    (r'mmseg\.models\.losses\..*', 'Default ``avg_non_ignore`` is False'),
+)
 
 
 def say(text: str) -> None:
@@ -39,10 +48,10 @@ class QuietRunner(Runner):
         return logger
 
     def setup_env(self, env_cfg: dict) -> None:
-        """Set up the environment, without Python's warnings of how many threads are set."""
-        with warnings.catch_warnings():
-            warnings.filterwarnings('ignore', module=r'mmengine\.utils\.dl_utils\.setup_env')
-            super().setup_env(env_cfg)
+        """Set up the environment, without the stack's warnings that no user can act on."""
+        for module, message in _STACK_WARNINGS:
+            warnings.filterwarnings('ignore', message, module=module)
+        super().setup_env(env_cfg)
 
 
 class RunTableHook(Hook):
