@@ -14,11 +14,13 @@ from mmc2fmae.visualization import draw_run
 
 
 def run(config, *options):
-    """Train as tools/train.py does and return the runner."""
+    """Train as tools/train.py does and return the runner; ``Type.field=value`` is a --set."""
     parser = argparse.ArgumentParser()
     launch.add_common_arguments(parser)
     launch.add_train_arguments(parser)
-    args = parser.parse_args([str(config), *map(str, options)])
+    words = [f'--set={word}' for word in map(str, options) if word[:1].isupper()]
+    words = [str(config), *(str(word) for word in options if not str(word)[:1].isupper()), *words]
+    args = parser.parse_args(words)
     cfg = launch.load_config(args)
     launch.apply_train_options(cfg, args)
     cfg.experiment_name = uuid4().hex  # mmengine names runs by the second, tests are faster
@@ -171,12 +173,12 @@ class TestBadInput:
             (['--resume', '--init-from', 'x'], ValueError, 'give one of them'),
             (['--total-batch', '10'], ValueError, r'1 processes x 4 samples: nearest are 8 and 12'),
             (
-                ['--cfg-options', 'train_dataloader.dataset.pipeline.4.num_visible=49'],
+                ['ProgressiveMasking.num_visible=49'],
                 ValueError,
                 'num_visible is 49: expected 1 to 48',
             ),
             (
-                ['--cfg-options', 'train_dataloader.dataset.pipeline.4.alpha=0.4'],
+                ['ProgressiveMasking.alpha=0.4'],
                 ValueError,
                 'alpha is 0.4: expected more than 0.5',
             ),
@@ -219,7 +221,7 @@ class TestBadInput:
             tmp_path / 'b',
             '--cfg-options',
             skip,
-            'custom_hooks.3.max_share=0.5',
+            'SkippedSamplesHook.max_share=0.5',
         )
         (log,) = (tmp_path / 'b').glob('*/*.log')
         assert log.read_text().count('skipped unreadable sample') == 2
