@@ -17,7 +17,7 @@ BASELINES = [
     *('multimae_vitb_400e', 'multimae_vitb_1600e', 'multimae_ris_vitb_400e'),
 ]
 
-MASKING = 'train_dataloader.dataset.pipeline.4.'
+MASKING = 'train_dataloader.dataset.pipeline.ProgressiveMasking.'
 FOLDERS = 'train_dataloader.dataset.data_prefix.'
 # What a row sets; None is what it removes.
 RANDOM = {MASKING + 'curriculum': 'RD'}
@@ -59,11 +59,11 @@ def read(name):
 
 
 def flatten(value, path=''):
-    """Return a config as {'a.b.0.c': value}; lists of numbers and texts are values."""
+    """Return a config as {'a.b.c': value}; parts in lists go by their type."""
     if isinstance(value, dict):
         items = value.items()
     elif isinstance(value, list | tuple) and any(isinstance(part, dict) for part in value):
-        items = enumerate(value)
+        items = [(part.get('type', i), part) for i, part in enumerate(value)]
     else:
         return {path: value}
     return {k: v for key, part in items for k, v in flatten(part, f'{path}.{key}').items()}

@@ -11,6 +11,7 @@ from PIL import Image
 from mmc2fmae.engine import launch
 from mmc2fmae.errors import CheckpointMismatch
 from mmc2fmae.visualization import draw_run
+from tests.conftest import ROOT
 
 
 def run(config, *options):
@@ -228,3 +229,36 @@ class TestBadInput:
         assert 'n0/img_00.JPEG' in log.read_text()
         assert '2 unreadable samples skipped so far' in log.read_text()
         assert runner.iter == 9
+
+
+@pytest.mark.parametrize(
+    ('name', 'own'),
+    [
+        ('pretrain/c2fmae_vitb_400e', True),
+        ('pretrain/multimae_vitb_400e', True),
+        ('pretrain/mae_vitb_400e', False),
+        ('cls/vitb_ft_100e', False),
+    ],
+)
+def test_a_model_that_takes_compile_compiles_its_own_parts(name, own):
+    parser = argparse.ArgumentParser()
+    launch.add_common_arguments(parser)
+    launch.add_train_arguments(parser)
+    args = parser.parse_args([str(ROOT / f'configs/{name}.py'), '--compile'])
+    cfg = launch.load_config(args)
+    launch.apply_train_options(cfg, args)
+    assert (cfg.model.get('compile', False), cfg.get('compile', False)) == (own, not own)
+
+
+def test_options_and_settings_of_the_command_line_are_applied_and_told(config_file, capsys):
+    parser = argparse.ArgumentParser()
+    launch.add_common_arguments(parser)
+    options = ['--set', 'LoggerHook.interval=5', '--set', 'ProgressiveMasking.alpha=0.8']
+    cfg = launch.load_config(parser.parse_args([str(config_file), *options]))
+    assert cfg.default_hooks.logger.interval == 5
+    printed = capsys.readouterr().out
+    assert 'set default_hooks.logger.interval = 5\n' in printed
+    assert 'set train_dataloader.dataset.pipeline.4.alpha = 0.8\n' in printed
+    options = ['--cfg-options', 'model.bakbone.depth=3']
+    with pytest.raises(ValueError, match='model has no bakbone; the nearest: backbone'):
+        launch.load_config(parser.parse_args([str(config_file), *options]))
