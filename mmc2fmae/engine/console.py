@@ -69,7 +69,7 @@ class RunTableHook(Hook):
             **_common_rows(runner),
             'test data': describe_data(runner.test_dataloader.dataset),
             'batch': _batch(runner.test_dataloader),
-            'checkpoint': runner._load_from,
+            'checkpoint': runner._load_from or 'none',
             'full log': runner.logger.log_file,
         }
         runner.logger.info(f'testing\n{as_table(rows)}')

@@ -44,7 +44,8 @@ def test_a_test_prints_its_own_table(data, tmp_path, capsys):  # noqa: F811
     options = ('--data-root', data, '--work-dir', tmp_path / 'run', '--cfg-options', *SMALL, *RGB)
     more = ('train_cfg.max_epochs=1', 'test_dataloader.num_workers=0')
     more = (*more, 'test_dataloader.persistent_workers=False', 'test_dataloader.batch_size=4')
-    more = (*more, 'test_dataloader.dataset.classes=None', 'test_dataloader.dataset.expected=None')
+    more = (*more, 'Accuracy.topk=(1,)', 'test_dataloader.dataset.classes=None')
+    more = (*more, 'test_dataloader.dataset.expected=None')
     runner = run(ROOT / 'configs/cls/vitb_ft_100e.py', *options, *more)
     printed = capsys.readouterr().out
     assert 'val data       ImageFolders, 12 samples' in printed
