@@ -1,6 +1,6 @@
 """What is raised for data and checkpoints that cannot be used, and how long lists are worded."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class CheckpointMismatch(ValueError):
@@ -12,7 +12,41 @@ class DatasetError(ValueError):
 
 
 class SampleError(ValueError):
-    """A sample that cannot be used: the message names the file, what was found and the fix."""
+    """A sample that cannot be used: the message names the file, what was found and the fix.
+
+    Torch builds the error of a data worker anew from the message alone: ``reason`` is then all of
+    it, and the other attributes are empty.
+
+    Args:
+        reason: What was found and what was expected; ``{photograph}`` stands for that path.
+        path: The file.
+        advice: What to do about it.
+        photograph: Path of the photograph, where the reason names it, too.
+    """
+
+    def __init__(
+        self, reason: str, path: object = '', advice: str = '', photograph: object = ''
+    ) -> None:
+        super().__init__(reason, path, advice, photograph)
+        self.reason = reason
+        self.path = str(path)
+        self.advice = advice
+        self.photograph = str(photograph)
+
+    def told(self, names: Mapping[str, str], with_path: bool = True) -> str:
+        """Return the message with other names for its files.
+
+        Args:
+            names: Path to name; others stay as they are.
+            with_path: Begin with the file, where there is one.
+        """
+        photograph = names.get(self.photograph, self.photograph)
+        reason = self.reason.replace('{photograph}', photograph) if photograph else self.reason
+        text = f'{reason}; {self.advice}' if self.advice else reason
+        return f'{names.get(self.path, self.path)}: {text}' if self.path and with_path else text
+
+    def __str__(self) -> str:
+        return self.told({})
 
 
 class LabelsError(ValueError):

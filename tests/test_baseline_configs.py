@@ -17,7 +17,7 @@ BASELINES = [
     *('multimae_vitb_400e', 'multimae_vitb_1600e', 'multimae_ris_vitb_400e'),
 ]
 
-MASKING = 'train_dataloader.dataset.pipeline.4.'
+MASKING = 'train_dataloader.dataset.pipeline.ProgressiveMasking.'
 FOLDERS = 'train_dataloader.dataset.data_prefix.'
 # What a row sets; None is what it removes.
 RANDOM = {MASKING + 'curriculum': 'RD'}
@@ -59,11 +59,11 @@ def read(name):
 
 
 def flatten(value, path=''):
-    """Return a config as {'a.b.0.c': value}; lists of numbers and texts are values."""
+    """Return a config as {'a.b.c': value}; parts in lists go by their type."""
     if isinstance(value, dict):
         items = value.items()
     elif isinstance(value, list | tuple) and any(isinstance(part, dict) for part in value):
-        items = enumerate(value)
+        items = [(part.get('type', i), part) for i, part in enumerate(value)]
     else:
         return {path: value}
     return {k: v for key, part in items for k, v in flatten(part, f'{path}.{key}').items()}
@@ -88,7 +88,8 @@ def below(found, expected):
 def build(cfg):
     with torch.device('meta'):
         model = MODELS.build(cfg.model)
-    return model, [TRANSFORMS.build(step) for step in cfg.train_dataloader.dataset.pipeline]
+    steps = cfg.train_dataloader.dataset.pipeline
+    return model, {step.type: TRANSFORMS.build(step) for step in steps}
 
 
 def test_every_row_has_a_paper_and_a_mini_config():
@@ -132,7 +133,7 @@ def test_a_mini_row_makes_the_same_change(row):
 def test_models_and_pipelines_agree(name):
     cfg = read(name)
     model, pipeline = build(cfg)
-    masking = pipeline[-2]
+    masking = pipeline['ProgressiveMasking']
     assert list(masking.granularities) == model.backbone.granularities
     assert set(cfg.train_dataloader.dataset.data_prefix) == set(masking.granularities)
     shares = dict(table6a_147=1 / 4, table6a_196=1 / 3)
@@ -148,10 +149,11 @@ def test_mae_masks_three_quarters_and_reads_photographs(name):
     model, pipeline = build(cfg)
     assert model.backbone.mask_ratio == 0.75
     assert list(cfg.train_dataloader.dataset.data_prefix) == ['rgb']
-    assert [type(step).__name__ for step in pipeline] == [
+    assert list(pipeline) == [
         *('LoadMultiGranular', 'JointRandomResizedCrop', 'JointRandomFlip', 'PackMultiGranular')
     ]
-    assert pipeline[1].scale == (0.2, 1.0) and pipeline[1].size == 224
+    crop = pipeline['JointRandomResizedCrop']
+    assert crop.scale == (0.2, 1.0) and crop.size == 224
     assert sum(p.numel() for p in model.neck.parameters()) > 25e6  # 8 blocks of 512
     assert any(hook.type == 'KeyedRandomnessHook' for hook in cfg.custom_hooks)
 

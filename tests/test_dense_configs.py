@@ -36,7 +36,7 @@ DET_OPTIONS = [
     'model.train_cfg.rcnn.sampler.num=16',
     'model.test_cfg.rpn.max_per_img=20',
     'train_dataloader.batch_size=2',
-    'train_dataloader.dataset.pipeline.3.scales=[(128,64)]',
+    'RandomChoiceResize.scales=[(128,64)]',
     'train_dataloader.dataset.ann_file=annotations/instances_train.json',
     'train_dataloader.dataset.data_prefix.img=train/',
     *(
@@ -47,12 +47,12 @@ DET_OPTIONS = [
         option
         for split in ('val', 'test')
         for option in (
-            f'{split}_dataloader.dataset.pipeline.1.scale=(128,64)',
             f'{split}_dataloader.dataset.ann_file=annotations/instances_val.json',
             f'{split}_dataloader.dataset.data_prefix.img=val/',
             f'{split}_evaluator.ann_file=data/coco/annotations/instances_val.json',
         )
     ),
+    'Resize.scale=(128,64)',
     'train_cfg.max_epochs=1',
 ]
 SEG_OPTIONS = [
@@ -62,10 +62,9 @@ SEG_OPTIONS = [
     'model.data_preprocessor.size=(64,64)',
     'model.test_cfg.crop_size=(64,64)',
     'model.test_cfg.stride=(43,43)',
-    'train_dataloader.dataset.pipeline.2.scale=(256,64)',
-    'train_dataloader.dataset.pipeline.3.crop_size=(64,64)',
-    'val_dataloader.dataset.pipeline.1.scale=(256,64)',
-    'test_dataloader.dataset.pipeline.1.scale=(256,64)',
+    'RandomResize.scale=(256,64)',
+    'RandomCrop.crop_size=(64,64)',
+    'Resize.scale=(256,64)',
     'train_cfg.max_iters=1',
     'train_cfg.val_interval=1',
     'default_hooks.checkpoint.interval=1',
@@ -90,13 +89,14 @@ def scenes(tmp_path_factory):
 
 
 def run(work_dir: Path, config: str, data_root: Path, options: list[str]):
-    """Train as tools/train.py does and return the runner."""
+    """Train as tools/train.py does and return the runner; ``Type.field=value`` is a --set."""
     parser = argparse.ArgumentParser()
     launch.add_common_arguments(parser)
     launch.add_train_arguments(parser)
     args = parser.parse_args(
         [str(CONFIGS / config), '--work-dir', str(work_dir), '--data-root', str(data_root),
-         '--cfg-options', *options]
+         *(f'--set={option}' for option in options if option[0].isupper()),
+         '--cfg-options', *(option for option in options if not option[0].isupper())]
     )  # fmt: skip
     cfg = launch.load_config(args)
     launch.apply_train_options(cfg, args)
@@ -139,7 +139,8 @@ def test_detection_recipe():
     assert cfg.model.backbone.drop_path_rate == 0.2
     assert cfg.train_cfg.max_epochs == 12
     assert (cfg.param_scheduler[1].milestones, cfg.param_scheduler[1].gamma) == ([9, 11], 0.1)
-    scales = cfg.train_dataloader.dataset.pipeline[3].scales
+    pipeline = {step.type: step for step in cfg.train_dataloader.dataset.pipeline}
+    scales = pipeline['RandomChoiceResize'].scales
     assert {long for long, _ in scales} == {1333}
     assert (min(s for _, s in scales), max(s for _, s in scales)) == (480, 800)
     assert cfg.train_dataloader.batch_size * 8 == 16

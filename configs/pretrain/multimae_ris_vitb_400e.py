@@ -6,7 +6,10 @@ _base_ = [
     '../_base_/schedules/adamw_400e.py',
     '../_base_/pretrain_runtime.py',
 ]
-_base_.train_dataloader.dataset.pipeline[-2].curriculum = 'RD'
+
+from mmc2fmae.engine.overrides import set_fields
+
+set_fields(_base_, 'ProgressiveMasking', curriculum='RD')
 
 model = dict(
     backbone=dict(

@@ -189,7 +189,7 @@ class ImageFolders(BaseDataset):
             return super().prepare_data(idx)
         except UNREADABLE as error:
             path = self.get_data_info(idx)['img_path']
-            raise SampleError(f'{path}: cannot be read ({error})') from error
+            raise SampleError(f'cannot be read ({error})', path) from error
 
     def _labels_of_file(self, file: Path, names: list[str]) -> list[int]:
         if not file.is_file():

@@ -25,7 +25,7 @@ def read_rgb(path: str) -> Image.Image:
         with open_image(path) as image:
             return image.convert('RGB')
     except UNREADABLE as error:
-        raise SampleError(_unreadable(path, error)) from error
+        raise _unreadable(path, error) from error
 
 
 def read_label_map(path: str) -> np.ndarray:
@@ -44,15 +44,16 @@ def read_label_map(path: str) -> np.ndarray:
         with open_image(path) as image:
             if image.mode not in LABEL_MODES:
                 raise SampleError(
-                    f'{path}: label map has mode {image.mode} ({len(image.getbands())} channels), '
-                    'expected one channel of 8- or 16-bit ids; save the ids themselves as an L, P '
-                    'or I;16 PNG, not a colour rendering'
+                    f'label map has mode {image.mode} ({len(image.getbands())} channels), '
+                    'expected one channel of 8- or 16-bit ids',
+                    path,
+                    'save the ids themselves as an L, P or I;16 PNG, not a colour rendering',
                 )
             labels = np.asarray(image)
     except SampleError:
         raise
     except UNREADABLE as error:
-        raise SampleError(_unreadable(path, error)) from error
+        raise _unreadable(path, error) from error
     return labels.astype(np.uint8 if labels.dtype.itemsize == 1 else np.int32, copy=False)
 
 
@@ -72,8 +73,10 @@ def read_continuous_map(path: str) -> np.ndarray:
     return values.astype(np.float32) / (256 if values.dtype == np.uint8 else 65536)
 
 
-def _unreadable(path: str, error: Exception) -> str:
-    return (
-        f'{path}: cannot be read ({error}); restore or remove the file, or train past unreadable '
-        "samples with train_dataloader.dataset.on_error='skip'"
+def _unreadable(path: str, error: Exception) -> SampleError:
+    return SampleError(
+        f'cannot be read ({error})',
+        path,
+        'restore or remove the file, or train past unreadable samples with '
+        "train_dataloader.dataset.on_error='skip'",
     )

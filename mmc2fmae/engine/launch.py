@@ -7,11 +7,12 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config, DictAction
-from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmc2fmae.checkpoints.finding import latest_checkpoint
+from mmc2fmae.engine.console import QuietRunner, RunTableHook, say
+from mmc2fmae.engine.overrides import apply_settings, check_options, constructor_fields
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +29,14 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         action=DictAction,
         metavar='KEY=VALUE',
         help='config fields to override, such as train_cfg.max_epochs=10',
+    )
+    parser.add_argument(
+        '--set',
+        action='append',
+        default=[],
+        metavar='TYPE.FIELD=VALUE',
+        help='set a field of every part of a type, such as JointRandomResizedCrop.size=448; may '
+        'be given several times',
     )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument(
@@ -80,13 +89,17 @@ def load_config(args: argparse.Namespace) -> Config:
 
     Raises:
         FileNotFoundError: There is no such config or data root.
+        ValueError: An option names what the config does not have.
     """
     if not Path(args.config).is_file():
         raise FileNotFoundError(f'config {args.config} does not exist')
     cfg = Config.fromfile(args.config)
     cfg.launcher = args.launcher
     if args.cfg_options:
+        check_options(cfg, args.cfg_options)
         cfg.merge_from_dict(args.cfg_options)
+    for line in apply_settings(cfg, args.set):
+        say(f'set {line}')
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
     if args.data_root:
         if not Path(args.data_root).is_dir():
@@ -122,11 +135,11 @@ def apply_train_options(cfg: Config, args: argparse.Namespace) -> None:
         cfg.optim_wrapper.update(type='AmpOptimWrapper', dtype=args.amp)
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     elif args.amp:
-        print_log('--amp is ignored: mixed precision needs a GPU, this run is fp32')
-    if args.compile and cfg.model.type in ('C2FMAE', 'MultiMAE'):
-        cfg.model.compile = True  # its parts of static shape alone
-    elif args.compile:
-        cfg.compile = True
+        say('--amp is ignored: mixed precision needs a GPU, this run is fp32')
+    if args.compile:
+        own = 'compile' in (constructor_fields(cfg.model.type, cfg.get('default_scope')) or ())
+        # A model that takes the argument compiles its parts of static shape alone.
+        (cfg.model if own else cfg).compile = True
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise ValueError(
@@ -143,7 +156,7 @@ def apply_train_options(cfg: Config, args: argparse.Namespace) -> None:
     if resume == 'auto':
         resume = latest_checkpoint(cfg.work_dir)
         if resume is None:
-            print_log(f'--resume: no checkpoint in {cfg.work_dir}, starting from the beginning')
+            say(f'--resume: no checkpoint in {cfg.work_dir}, starting from the beginning')
     cfg.resume = bool(resume)
     if resume:
         cfg.load_from = str(resume)
@@ -159,10 +172,9 @@ def build_runner(cfg: Config) -> Runner:
         wrapper = cfg.get('model_wrapper_cfg') or dict(type='MMDistributedDataParallel')
         cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
         if _unsync_norms(cfg.model):
-            print_log('no GPU: BN for SyncBN, each process normalises by its own batch')
-    runner = RUNNERS.build(cfg) if cfg.get('runner_type') else Runner.from_cfg(cfg)
-    # mmengine writes a line per parameter that does not decay: hundreds, before the first step.
-    runner.logger.addFilter(lambda record: not record.getMessage().startswith('paramwise_options'))
+            say('no GPU: BN for SyncBN, each process normalises by its own batch')
+    runner = RUNNERS.build(cfg) if cfg.get('runner_type') else QuietRunner.from_cfg(cfg)
+    runner.register_hook(RunTableHook())
     return runner
 
 
@@ -225,7 +237,7 @@ def _fit_hardware(cfg: Config) -> None:
         return
     wrapper = cfg.get('optim_wrapper')
     if wrapper and wrapper.get('type') == 'AmpOptimWrapper':
-        print_log('no GPU: training in fp32 instead of mixed precision')
+        say('no GPU: training in fp32 instead of mixed precision')
         wrapper['type'] = 'OptimWrapper'
         for key in ('loss_scale', 'dtype', 'use_fsdp'):
             wrapper.pop(key, None)
@@ -247,7 +259,7 @@ def _accumulate(cfg: Config, total: int) -> None:
         )
     cfg.optim_wrapper.accumulative_counts = total // step
     lr = cfg.optim_wrapper.optimizer.lr
-    print_log(
+    say(
         f'{processes} processes x {batch} samples x accumulate {total // step} = {total}, '
         f'learning rate {lr:g}'
     )

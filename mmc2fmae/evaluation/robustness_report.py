@@ -43,9 +43,10 @@ def summarise_set(spec: RobustnessSet, counts: Mapping[Cell, Counts]) -> dict:
         counts: Its counts, one entry a cell.
 
     Returns:
-        For a folder 'top1': label such as '200 classes' to :func:`percentage`, the set's own score
-        first. For corruptions 'cells' (all 75), 'errors' and 'mean_error' (raw, %) and, relative to
-        AlexNet, 'relative_errors' and 'mCE'. All with protocol, source and pipeline.
+        For a folder 'top1': label such as '200 classes' to :func:`percentage`; 'scored_over' is the
+        label of the score that counts. For corruptions 'cells' (all 75), 'errors' and
+        'mean_error' (raw, %) and, relative to AlexNet, 'relative_errors' and 'mCE'. All with
+        protocol, source and pipeline.
 
     Raises:
         ValueError: A cell is missing.
@@ -81,6 +82,18 @@ def summarise_set(spec: RobustnessSet, counts: Mapping[Cell, Counts]) -> dict:
     return summary
 
 
+def own_score(summary: Mapping) -> tuple[str, dict]:
+    """Return the score of a folder that counts: over what, and :func:`percentage`.
+
+    Args:
+        summary: Of a folder, see :func:`summarise_set`. Results on disk from before ``scored_over``
+            was written have the score that counts as the first of 'top1'.
+    """
+    top1 = summary['top1']
+    scored = summary.get('scored_over', next(iter(top1)))
+    return scored, top1[scored]
+
+
 def summarise_score(score: Mapping | None, sets: Mapping[str, dict]) -> dict | None:
     """Compute the score of Table IV from the sets of a run.
 
@@ -98,7 +111,7 @@ def summarise_score(score: Mapping | None, sets: Mapping[str, dict]) -> dict | N
     missing = [name for name in names if name not in sets]
     if missing:
         return dict(protocol=score['protocol'], missing=missing)
-    top1 = {name: next(iter(sets[name]['top1'].items())) for name in score['top1']}
+    top1 = {name: own_score(sets[name]) for name in score['top1']}
     corrupted = sets[score['corruptions']]
     metric = 'mCE' if 'mCE' in corrupted else 'mean_error'
     made_of = [f'{name} ({scored})' for name, (scored, _) in top1.items()]
@@ -115,7 +128,7 @@ def hints(sets: Mapping[str, dict]) -> list[str]:
     """Return a line for every set whose accuracy looks like a mistake."""
     lines = []
     for name, found in sets.items():
-        top1 = 100 - found['mean_error'] if 'cells' in found else _own(found)['value']
+        top1 = 100 - found['mean_error'] if 'cells' in found else own_score(found)[1]['value']
         if top1 < 1:
             lines.append(
                 f'{name}: top-1 is {top1:.2f} %, less than 1 %. Are the labels in the order of the '
@@ -226,11 +239,6 @@ def write_report(report: Mapping, stem: Path) -> None:
     }
     for suffix, text in texts.items():
         write_atomically(text.encode(), stem.with_suffix(suffix))
-
-
-def _own(summary: Mapping) -> dict:
-    """The score of a folder over its own classes, which comes first."""
-    return next(iter(summary['top1'].values()))
 
 
 def _plus_minus(line: Mapping) -> str:

@@ -68,9 +68,12 @@ def check_heads(model: nn.Module, dataset) -> None:
     classes = dataset.metainfo.get('classes')
     if isinstance(classes, str):
         raise DatasetError(f"classes={classes!r} is a text: write classes=('{classes}',)")
+    model = getattr(model, 'module', model)
+    proposals = getattr(model, 'rpn_head', None)  # mmdet's name of what knows objects, no classes
+    without = set() if proposals is None else set(proposals.modules())
     for name, head in model.named_modules():
         number = getattr(head, 'num_classes', None)
-        if number is None or classes is None or not name.endswith('head') or 'rpn' in name:
+        if number is None or classes is None or not name.endswith('head') or head in without:
             continue
         if number != len(classes):
             raise DatasetError(

@@ -46,10 +46,12 @@ class Photo(NamedTuple):
 
 def reason_of(error: Exception, path: AnyPath) -> str:
     """Return what went wrong with a file, without its path and without advice for training."""
-    if isinstance(error, SampleError) and error.__cause__ is not None:
-        error = error.__cause__
+    if isinstance(error, SampleError):
+        if error.__cause__ is not None:
+            return reason_of(error.__cause__, path)
+        return error.told({}, with_path=error.path != str(path))
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return text.removeprefix(f'{path}: ') or type(error).__name__
+    return text or type(error).__name__
 
 
 def count_ids(labels: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 from mmc2fmae import env
 from mmc2fmae.checkpoints.finding import latest_checkpoint
 from mmc2fmae.engine.run_log import read_records
+from mmc2fmae.evaluation.robustness_report import own_score
 from mmc2fmae.files import file_sha256, write_atomically
 from mmc2fmae.reproduce.plan import PlanError, Stage
 from mmc2fmae.reproduce.tables import ROOT
@@ -298,8 +299,8 @@ def _of_set(report: Mapping, name: str, path: Path) -> dict[str, float]:
     summary = report.get('sets', {}).get(name)
     if summary is None:
         raise PlanError(f'{path} has no set {name}')
-    if 'top1' in summary:  # over the set's own classes, which come first
-        found = next(iter(summary['top1'].values()))
+    if 'top1' in summary:
+        _, found = own_score(summary)
         return dict(value=found['value'], standard_error=found['standard_error'])
     return dict(value=summary.get('mCE', summary['mean_error']))
 
@@ -317,7 +318,10 @@ def log_tail(folder: Path, lines: int = LAST_LINES) -> list[str]:
 
 
 def where_in_log(folder: Path) -> str:
-    """Return how far the log says that a training is, such as ``Epoch(train) [3][25/100]``."""
+    """Return how far the log says that a training is, such as ``Epoch(train) [3][25/100]``.
+
+    mmengine writes the iteration within an epoch into this text alone: the one place that reads it.
+    """
     pattern = re.compile(r'(?:Epoch|Iter)\(\w+\)\s*\[[^\]]*\](?:\s*\[[^\]]*\])?')
     for line in reversed(log_tail(folder, 50)):
         found = pattern.search(line)

@@ -91,7 +91,5 @@ def read_uploads(uploads: dict[str, Upload], read: Callable[[dict[str, str]], Re
         try:
             return read(files)
         except SampleError as error:
-            message = str(error)
-            for granularity, path in files.items():
-                message = message.replace(path, uploads[granularity].name)
-            raise SampleError(message) from error
+            names = {path: uploads[granularity].name for granularity, path in files.items()}
+            raise SampleError(error.told(names)) from error

@@ -23,9 +23,10 @@ STEP = (
 # The published configs, with a model of 4 x 4 patches.
 TINY = """
 _base_ = '{root}/pretrain/{name}_vitb_400e.py'
+from mmc2fmae.engine.overrides import set_fields
+set_fields(_base_, 'JointRandomResizedCrop', size=32)
 dataset = _base_.train_dataloader.dataset
 dataset.data_root = '{data}'
-dataset.pipeline[1].size = 32
 train_dataloader = dict(
     batch_size=4, num_workers=0, persistent_workers=False, dataset=dataset
 )
@@ -46,8 +47,8 @@ _base_.model.neck.update(decoder_embed_dim=16, decoder_depth=1, decoder_num_head
     multimae="""
 _base_.model.neck.update(dims=16, num_heads=2)
 _base_.model.backbone.granularities.semantic.num_classes = 9
-_base_.train_dataloader.dataset.pipeline[0].num_classes.semantic = 9
-_base_.train_dataloader.dataset.pipeline[3].update(patch_size=8, num_visible=8)
+set_fields(_base_, 'LoadMultiGranular', **{'num_classes.semantic': 9})
+set_fields(_base_, 'ProgressiveMasking', patch_size=8, num_visible=8)
 """,
 )
 

@@ -31,9 +31,9 @@ SMALL = (
 )
 RGB = (
     'model.data_preprocessor.num_classes=3',
-    'train_dataloader.dataset.pipeline.2.scale=32',
-    'val_dataloader.dataset.pipeline.1.scale=32',
-    'val_dataloader.dataset.pipeline.2.crop_size=32',
+    'RandomResizedCrop.scale=32',
+    'ResizeEdge.scale=32',
+    'CenterCrop.crop_size=32',
     'val_dataloader.dataset.expected=None',
 )
 
@@ -62,8 +62,8 @@ def data(tmp_path):
             (
                 'train_dataloader.dataset.classes=[n0,n1,n2]',
                 'val_dataloader.dataset.classes=[n0,n1,n2]',
-                'train_dataloader.dataset.pipeline.2.size=32',
-                'val_dataloader.dataset.pipeline.1.size=32',
+                'JointRandomResizedCrop.size=32',
+                'JointCenterCrop.size=32',
             ),
         ),
     ],

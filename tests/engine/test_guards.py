@@ -24,7 +24,7 @@ def test_infinite_losses_stop_the_run_and_name_the_granularity(config_file, tmp_
         run(
             config_file, '--work-dir', tmp_path / 'run', '--cfg-options',
             'model.type=FaultyC2FMAE', 'train_dataloader.batch_size=1',
-            'custom_hooks.6.patience=2', 'custom_hooks.6.interval=2',
+            'NonFiniteGuardHook.patience=2', 'NonFiniteGuardHook.interval=2',
         )  # fmt: skip
     assert not list((tmp_path / 'run').glob('*.pth'))
 
@@ -35,7 +35,7 @@ def test_non_finite_weights_are_never_saved(config_file, tmp_path):
     ):
         run(
             config_file, '--work-dir', tmp_path / 'run', '--cfg-options',
-            'model.type=FaultyC2FMAE', 'custom_hooks.6.patience=99',
+            'model.type=FaultyC2FMAE', 'NonFiniteGuardHook.patience=99',
         )  # fmt: skip
     assert not list((tmp_path / 'run').glob('*.pth'))
 

@@ -11,14 +11,17 @@ from PIL import Image
 from mmc2fmae.engine import launch
 from mmc2fmae.errors import CheckpointMismatch
 from mmc2fmae.visualization import draw_run
+from tests.conftest import ROOT
 
 
 def run(config, *options):
-    """Train as tools/train.py does and return the runner."""
+    """Train as tools/train.py does and return the runner; ``Type.field=value`` is a --set."""
     parser = argparse.ArgumentParser()
     launch.add_common_arguments(parser)
     launch.add_train_arguments(parser)
-    args = parser.parse_args([str(config), *map(str, options)])
+    words = [f'--set={word}' for word in map(str, options) if word[:1].isupper()]
+    words = [str(config), *(str(word) for word in options if not str(word)[:1].isupper()), *words]
+    args = parser.parse_args(words)
     cfg = launch.load_config(args)
     launch.apply_train_options(cfg, args)
     cfg.experiment_name = uuid4().hex  # mmengine names runs by the second, tests are faster
@@ -171,12 +174,12 @@ class TestBadInput:
             (['--resume', '--init-from', 'x'], ValueError, 'give one of them'),
             (['--total-batch', '10'], ValueError, r'1 processes x 4 samples: nearest are 8 and 12'),
             (
-                ['--cfg-options', 'train_dataloader.dataset.pipeline.4.num_visible=49'],
+                ['ProgressiveMasking.num_visible=49'],
                 ValueError,
                 'num_visible is 49: expected 1 to 48',
             ),
             (
-                ['--cfg-options', 'train_dataloader.dataset.pipeline.4.alpha=0.4'],
+                ['ProgressiveMasking.alpha=0.4'],
                 ValueError,
                 'alpha is 0.4: expected more than 0.5',
             ),
@@ -219,10 +222,43 @@ class TestBadInput:
             tmp_path / 'b',
             '--cfg-options',
             skip,
-            'custom_hooks.3.max_share=0.5',
+            'SkippedSamplesHook.max_share=0.5',
         )
         (log,) = (tmp_path / 'b').glob('*/*.log')
         assert log.read_text().count('skipped unreadable sample') == 2
         assert 'n0/img_00.JPEG' in log.read_text()
         assert '2 unreadable samples skipped so far' in log.read_text()
         assert runner.iter == 9
+
+
+@pytest.mark.parametrize(
+    ('name', 'own'),
+    [
+        ('pretrain/c2fmae_vitb_400e', True),
+        ('pretrain/multimae_vitb_400e', True),
+        ('pretrain/mae_vitb_400e', False),
+        ('cls/vitb_ft_100e', False),
+    ],
+)
+def test_a_model_that_takes_compile_compiles_its_own_parts(name, own):
+    parser = argparse.ArgumentParser()
+    launch.add_common_arguments(parser)
+    launch.add_train_arguments(parser)
+    args = parser.parse_args([str(ROOT / f'configs/{name}.py'), '--compile'])
+    cfg = launch.load_config(args)
+    launch.apply_train_options(cfg, args)
+    assert (cfg.model.get('compile', False), cfg.get('compile', False)) == (own, not own)
+
+
+def test_options_and_settings_of_the_command_line_are_applied_and_told(config_file, capsys):
+    parser = argparse.ArgumentParser()
+    launch.add_common_arguments(parser)
+    options = ['--set', 'LoggerHook.interval=5', '--set', 'ProgressiveMasking.alpha=0.8']
+    cfg = launch.load_config(parser.parse_args([str(config_file), *options]))
+    assert cfg.default_hooks.logger.interval == 5
+    printed = capsys.readouterr().out
+    assert 'set default_hooks.logger.interval = 5\n' in printed
+    assert 'set train_dataloader.dataset.pipeline.4.alpha = 0.8\n' in printed
+    options = ['--cfg-options', 'model.bakbone.depth=3']
+    with pytest.raises(ValueError, match='model has no bakbone; the nearest: backbone'):
+        launch.load_config(parser.parse_args([str(config_file), *options]))

@@ -24,6 +24,10 @@ def test_heads_must_have_the_classes_of_the_data():
     check_heads(model(2), data)
     with pytest.raises(DatasetError, match=r'roi_head\.bbox_head\.num_classes=2'):
         check_heads(model(80), data)
+    wrapped = nn.Module()
+    wrapped.module = model(80)  # as by MMDistributedDataParallel
+    with pytest.raises(DatasetError, match=r'model\.roi_head\.bbox_head has num_classes=80'):
+        check_heads(wrapped, data)
 
 
 def test_one_class_written_as_a_text_is_named():

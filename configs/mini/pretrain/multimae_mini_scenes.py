@@ -1,7 +1,10 @@
 """MultiMAE in miniature on the data of C2FMAE (Table V, "+ Our Dataset"): scenes have no depth."""
 
 _base_ = '../c2fmae_mini_scenes.py'
-_base_.train_dataloader.dataset.pipeline[-2].curriculum = 'RD'
+
+from mmc2fmae.engine.overrides import set_fields
+
+set_fields(_base_, 'ProgressiveMasking', curriculum='RD')
 
 model = dict(
     type='MultiMAE',

@@ -1,4 +1,7 @@
 """Table VIb, semantic-guided masks alone, in miniature."""
 
 _base_ = '../c2fmae_mini_scenes.py'
-_base_.train_dataloader.dataset.pipeline[-2].curriculum = 'SG'
+
+from mmc2fmae.engine.overrides import set_fields
+
+set_fields(_base_, 'ProgressiveMasking', curriculum='SG')

@@ -1,7 +1,10 @@
 """Table VIe, photographs and instance maps under random masks, in miniature."""
 
 _base_ = './table6b_rd_mini_scenes.py'
-_base_.train_dataloader.dataset.pipeline[-2].granularities = ('rgb', 'instance')
+
+from mmc2fmae.engine.overrides import set_fields
+
+set_fields(_base_, 'ProgressiveMasking', granularities=('rgb', 'instance'))
 
 model = dict(
     backbone=dict(granularities=dict(_delete_=True, instance=dict(num_classes=8, stride=2))),

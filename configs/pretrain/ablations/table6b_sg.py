@@ -1,4 +1,7 @@
 """Table VIb, semantic-guided masks alone (83.4)."""
 
 _base_ = '../c2fmae_vitb_400e.py'
-_base_.train_dataloader.dataset.pipeline[-2].curriculum = 'SG'
+
+from mmc2fmae.engine.overrides import set_fields
+
+set_fields(_base_, 'ProgressiveMasking', curriculum='SG')

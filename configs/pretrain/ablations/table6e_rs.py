@@ -1,7 +1,10 @@
 """Table VIe, photographs and semantic maps under random masks (83.2)."""
 
 _base_ = './table6b_rd.py'
-_base_.train_dataloader.dataset.pipeline[-2].granularities = ('rgb', 'semantic')
+
+from mmc2fmae.engine.overrides import set_fields
+
+set_fields(_base_, 'ProgressiveMasking', granularities=('rgb', 'semantic'))
 
 model = dict(
     backbone=dict(granularities=dict(_delete_=True, semantic=dict(num_classes=133, stride=4))),

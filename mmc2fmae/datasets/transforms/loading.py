@@ -47,9 +47,11 @@ class LoadMultiGranular(BaseTransform):
         width, height = results['rgb'].size
         if labels.shape != (height, width):
             raise SampleError(
-                f'{path}: {granularity} map is {labels.shape[1]} x {labels.shape[0]}, its '
-                f'photograph {results["rgb_path"]} is {width} x {height}; make them equal (a photo '
-                'with an EXIF rotation must be rotated for good first)'
+                f'{granularity} map is {labels.shape[1]} x {labels.shape[0]}, its photograph '
+                f'{{photograph}} is {width} x {height}',
+                path,
+                'make them equal (a photo with an EXIF rotation must be rotated for good first)',
+                results['rgb_path'],
             )
         limit = self.num_classes.get(granularity)
         if limit is None:
@@ -59,9 +61,10 @@ class LoadMultiGranular(BaseTransform):
             unknown = ids[(ids >= limit) & (ids != IGNORE)]
             if len(unknown):
                 raise SampleError(
-                    f'{path}: {granularity} class ids {unknown[:5].tolist()} are out of range, '
-                    f'expected 0 to {limit - 1} (or 255 for unknown); correct the map or the '
-                    'number of classes in the config'
+                    f'{granularity} class ids {unknown[:5].tolist()} are out of range, '
+                    f'expected 0 to {limit - 1} (or 255 for unknown)',
+                    path,
+                    'correct the map or the number of classes in the config',
                 )
         return labels.astype(np.uint8, copy=False)
 

@@ -1,0 +1,169 @@
+"""What a run shows on the console: one table, its progress and warnings; the log file has all."""
+
+import logging
+import os
+import sys
+import warnings
+
+import torch
+from mmengine.dist import get_world_size
+from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
+from mmengine.runner import IterBasedTrainLoop, Runner
+from torch.utils.data import DataLoader, Dataset
+
+# Modules whose information is progress, or says what a run starts from.
+_SHOWN = (
+    'mmengine.hooks.logger_hook', 'mmengine.hooks.checkpoint_hook', 'mmc2fmae.engine.console',
+    'mmc2fmae.preflight.masks', 'mmc2fmae.checkpoints',
+)  # fmt: skip
+# Modules whose warnings are about mmengine's own calls: a user cannot act on them.
+_NOT_FOR_USERS = ('mmengine.fileio', 'mmengine.evaluator.metric')
+# Python's warnings that no user can act on: module and start of the text, as regular expressions.
+_STACK_WARNINGS = (
+    (r'mmengine\.utils\.dl_utils\.setup_env', 'Setting (OMP|MKL)_NUM_THREADS'),
+    (r'torch\.autograd\.graph', 'Grad strides do not match bucket view strides'),
+    # mmengine steps schedulers by iteration, also while gradients accumulate.
+    (r'mmengine\.optim\.scheduler\.param_scheduler', 'Detected call of `scheduler.step'),
+    (r'mmseg\..*', '.* (will|would) be deprecated'),
+    (r'mmseg\.models\.losses\..*', 'Default ``avg_non_ignore`` is False'),
+)
+
+
+def say(text: str) -> None:
+    """Print a line before the run has a logger, in the first process alone."""
+    if int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', 0))) == 0:
+        print(text, flush=True)
+
+
+class QuietRunner(Runner):
+    """mmengine's Runner, but the console shows a table in place of two hundred lines."""
+
+    def build_logger(self, *args, **kwargs) -> MMLogger:
+        """Return mmengine's logger; its file gets everything, the console what users need."""
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stdout:
+                handler.addFilter(_for_users)
+        return logger
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """Set up the environment, without the stack's warnings that no user can act on."""
+        for module, message in _STACK_WARNINGS:
+            warnings.filterwarnings('ignore', message, module=module)
+        super().setup_env(env_cfg)
+
+
+class RunTableHook(Hook):
+    """Log what will run as one table, before the first step."""
+
+    priority = 'VERY_HIGH'
+
+    def before_train(self, runner: Runner) -> None:
+        """Log the table of a training."""
+        runner.logger.info(f'training\n{as_table(training_rows(runner))}')
+
+    def before_test(self, runner: Runner) -> None:
+        """Log the table of a test."""
+        rows = {
+            **_common_rows(runner),
+            'test data': describe_data(runner.test_dataloader.dataset),
+            'batch': _batch(runner.test_dataloader),
+            'checkpoint': runner._load_from or 'none',
+            'full log': runner.logger.log_file,
+        }
+        runner.logger.info(f'testing\n{as_table(rows)}')
+
+
+def training_rows(runner: Runner) -> dict[str, object]:
+    """Return what a training is, a line each, as soon as its parts are built."""
+    loader, cfg = runner.train_dataloader, runner.cfg
+    rows = {**_common_rows(runner), 'train data': describe_data(loader.dataset)}
+    if runner.val_loop is not None:
+        rows['val data'] = describe_data(runner.val_dataloader.dataset)
+    groups = runner.optim_wrapper.param_groups
+    rates = sorted({group.get('initial_lr', group['lr']) for group in groups})
+    rate = f'{rates[0]:g} to {rates[-1]:g} by layer' if len(rates) > 1 else f'{rates[0]:g}'
+    by_iter = isinstance(runner.train_loop, IterBasedTrainLoop)
+    length = f'{runner.max_epochs:,} epochs of {len(loader):,} iterations'
+    return rows | {
+        'batch': _batch(loader, cfg.optim_wrapper.get('accumulative_counts', 1)),
+        'learning rate': f'{rate}, {cfg.optim_wrapper.optimizer.type}',
+        'length': f'{runner.max_iters:,} iterations' if by_iter else length,
+        'starts from': start_of(runner),
+        'checkpoints': runner.work_dir,
+        'full log': runner.logger.log_file,
+    }
+
+
+def start_of(runner: Runner) -> str:
+    """Say which weights a training starts from."""
+    if runner._load_from:
+        at = f'resumed at iteration {runner.iter:,} from' if runner._resume else 'weights of'
+        return f'{at} {runner._load_from}'
+    backbone = runner.cfg.model.get('backbone') or {}
+    init = backbone.get('init_cfg') or {}
+    checkpoint = init.get('checkpoint') if isinstance(init, dict) else None
+    return f'backbone of {checkpoint}' if checkpoint else 'random weights'
+
+
+def describe_data(dataset: Dataset) -> str:
+    """Return type, number of samples and folder of a data set."""
+    inner = dataset
+    while hasattr(inner, 'dataset'):
+        inner = inner.dataset
+    root = getattr(inner, 'data_root', '')
+    return f'{type(inner).__name__}, {len(dataset):,} samples' + (f' in {root}' if root else '')
+
+
+def as_table(rows: dict[str, object]) -> str:
+    """Return rows as lines of two columns."""
+    width = max(map(len, rows))
+    return '\n'.join(f'  {name:<{width}}  {value}' for name, value in rows.items())
+
+
+def _common_rows(runner: Runner) -> dict[str, str]:
+    model = getattr(runner.model, 'module', runner.model)
+    first = next(model.parameters())
+    on_gpu = first.device.type == 'cuda'
+    device = torch.cuda.get_device_name(first.device) if on_gpu else first.device.type
+    count = sum(p.numel() for p in model.parameters())
+    return {
+        'config': runner.cfg.filename or runner.experiment_name,
+        'model': f'{type(model).__name__}, {count:,} parameters',
+        'device': device,
+    }
+
+
+def _batch(loader: DataLoader, accumulate: int = 1) -> str:
+    processes = get_world_size()
+    batch = loader.batch_size or 1
+    parts = f'{processes} process{"es" * (processes > 1)} x {batch} samples'
+    parts += f' x accumulate {accumulate}' * (accumulate > 1)
+    return f'{parts} = {processes * batch * accumulate:,}'
+
+
+def _for_users(record: logging.LogRecord) -> bool:
+    """Tell whether the console shows a record, by the module that logged it."""
+    module, function = _origin()
+    if record.levelno >= logging.WARNING:
+        return not _within(module, _NOT_FOR_USERS)
+    in_table = function == 'before_train' and module == 'mmengine.hooks.checkpoint_hook'
+    return _within(module, _SHOWN) and not in_table and not _is_run_name(record)
+
+
+def _is_run_name(record: logging.LogRecord) -> bool:
+    """Tell mmengine's line of a run's name from its progress: the text alone differs."""
+    return record.getMessage().startswith('Exp name: ')
+
+
+def _within(module: str, names: tuple[str, ...]) -> bool:
+    return any(module == name or module.startswith(f'{name}.') for name in names)
+
+
+def _origin() -> tuple[str, str]:
+    """Module and function of a record that is being handled; mmengine's print_log hides them."""
+    frame = sys._getframe(2)
+    while frame.f_back and _within(frame.f_globals['__name__'], ('logging', 'mmengine.logging')):
+        frame = frame.f_back
+    return frame.f_globals['__name__'], frame.f_code.co_name
