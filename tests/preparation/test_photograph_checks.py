@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from mmc2fmae.errors import SampleError
+from mmc2fmae.preparation import photograph_checks
 from mmc2fmae.preparation.folders import Expected, Layout
 from mmc2fmae.preparation.photograph_checks import (
     Rules,
@@ -156,7 +157,7 @@ def test_a_photograph_beyond_the_limit_of_pillow_is_found(layout, monkeypatch):
 
 @pytest.mark.filterwarnings('ignore::PIL.Image.DecompressionBombWarning')
 def test_a_huge_photograph_is_a_warning(layout, monkeypatch):
-    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 20)
+    monkeypatch.setattr(photograph_checks, 'LARGE_PIXELS', 20)
     assert kinds(layout) == ['huge']
 
 
