@@ -4,13 +4,14 @@ import logging
 import os
 import sys
 import warnings
+from typing import Any
 
 import torch
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import IterBasedTrainLoop, Runner
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 # Modules whose information is progress, or says what a run starts from.
 _SHOWN = (
@@ -107,7 +108,7 @@ def start_of(runner: Runner) -> str:
     return f'backbone of {checkpoint}' if checkpoint else 'random weights'
 
 
-def describe_data(dataset: Dataset) -> str:
+def describe_data(dataset: Any) -> str:
     """Return type, number of samples and folder of a data set."""
     inner = dataset
     while hasattr(inner, 'dataset'):

@@ -1,5 +1,7 @@
 """Guards of long runs: no NaN in weights or checkpoints, no resuming under another schedule."""
 
+from typing import Any
+
 import torch
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
@@ -36,7 +38,7 @@ class NonFiniteGuardHook(Hook):
         self.first: dict[str, torch.Tensor] = {}
 
     def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs=None
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Count non-finite losses in a row.
 

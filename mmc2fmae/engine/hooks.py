@@ -5,6 +5,7 @@ import random
 import resource
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,7 +80,7 @@ class PretrainLogHook(Hook):
                 self.alphas = dict(zip(('alpha_S', 'alpha_I'), alphas, strict=True))
 
     def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs=None
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Log one iteration."""
         hub = runner.message_hub
@@ -111,7 +112,7 @@ class SkippedSamplesHook(Hook):
         self.reasons: set[str] = set()
 
     def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs=None
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Log samples that were skipped for the first time.
 

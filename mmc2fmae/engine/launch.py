@@ -224,9 +224,9 @@ def _add_tensorboard(cfg: Config) -> None:
 
 def _unsync_norms(part: dict | list) -> bool:
     """Replace SyncBN, which has no CPU kernel, by BN in a model's config; tell if there was any."""
-    found = isinstance(part, dict) and part.get('type') == 'SyncBN'
-    if found:
-        part['type'] = 'BN'
+    found = False
+    if isinstance(part, dict) and part.get('type') == 'SyncBN':
+        found, part['type'] = True, 'BN'
     inner = part.values() if isinstance(part, dict) else part
     return any([found, *(_unsync_norms(v) for v in inner if isinstance(v, dict | list))])
 

@@ -67,9 +67,10 @@ def layer_groups(
     if not 0 < layer_decay <= 1:
         raise ValueError(f'layer_decay is {layer_decay}: expected a factor in (0, 1]')
     backbone = model.get_submodule(prefix.rstrip('.'))
-    if not hasattr(backbone, 'layers'):
+    layers = getattr(backbone, 'layers', None)
+    if not isinstance(layers, nn.ModuleList):
         raise TypeError(f'layer decay needs a plain ViT, but the backbone is {type(backbone)}')
-    num_layers = len(backbone.layers)
+    num_layers = len(layers)
     buckets: dict[tuple[int, float], dict[str, nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:

@@ -2,7 +2,15 @@
 
 import importlib
 import inspect
-from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
 from difflib import get_close_matches
 from typing import Any
 
@@ -61,10 +69,10 @@ def set_fields(cfg: Mapping, type_name: str, **fields: Any) -> list[str]:
         for field, value in fields.items():
             first = field.partition('.')[0]
             if not takes_field(part, first, cfg.get('default_scope')):
-                known = constructor_fields(part['type'], cfg.get('default_scope')) or ()
+                fields_known = constructor_fields(part['type'], cfg.get('default_scope')) or set()
                 raise ValueError(
                     f'{type_name} takes no field {first}; the nearest of its fields: '
-                    f'{_nearest(first, known)}'
+                    f'{_nearest(first, fields_known)}'
                 )
             _set(part, field, value, f'{path} ({type_name})')
             places.append(f'{path}.{field}')
@@ -129,13 +137,15 @@ def check_options(cfg: Mapping, options: Collection[str]) -> None:
         part, path = cfg.get(first), first
         for name in names[:-1]:
             if isinstance(part, list | tuple) and name.isdigit() and int(name) < len(part):
-                name = int(name)
+                part = part[int(name)]
             elif not isinstance(part, Mapping):
                 break  # mmengine's own error
             elif name not in part:
                 _check_new(part, name, f'{path}.{name}' in added, cfg, f'{key}: {path}')
                 break
-            part, path = part[name], f'{path}.{name}'
+            else:
+                part = part[name]
+            path = f'{path}.{name}'
 
 
 def _check_new(part: Mapping, name: str, has_type: bool, cfg: Mapping, where: str) -> None:
@@ -214,12 +224,13 @@ def _arguments(maker: Callable) -> set[str] | None:
 
 
 def _typed_parts(value: Any, path: str) -> Iterator[tuple[str, MutableMapping]]:
-    if isinstance(value, Mapping):
+    inner: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, MutableMapping):
         if isinstance(value.get('type'), str):
             yield path, value
         inner = value.items()
-    else:
-        inner = enumerate(value) if isinstance(value, list | tuple) else ()
+    elif isinstance(value, list | tuple):
+        inner = enumerate(value)
     for key, part in inner:
         yield from _typed_parts(part, f'{path}.{key}')
 

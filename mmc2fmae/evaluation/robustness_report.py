@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from math import sqrt
 from pathlib import Path
+from typing import Any
 
 from mmc2fmae.evaluation.corruption_error import (
     CORRUPTIONS,
@@ -52,7 +53,7 @@ def summarise_set(spec: RobustnessSet, counts: Mapping[Cell, Counts]) -> dict:
         ValueError: A cell is missing.
     """
     scored = f'{len(spec.subset or spec.classes)} classes'
-    summary = dict(
+    summary: dict[str, Any] = dict(
         protocol=spec.protocol,
         source=spec.source,
         folder=spec.folder.name,
@@ -64,15 +65,16 @@ def summarise_set(spec: RobustnessSet, counts: Mapping[Cell, Counts]) -> dict:
         correct = {scored: found.correct, f'{len(spec.classes)} classes': found.correct_all}
         top1 = {k: percentage(n, found.total) | dict(correct=n) for k, n in correct.items()}
         return summary | dict(images=found.total, top1=top1)
-    wrong = {cell: c.total - c.correct for cell, c in counts.items()}
-    shares = {cell: percentage(wrong[cell], c.total) for cell, c in counts.items()}
+    cells = {cell: c for cell, c in counts.items() if cell is not None}
+    wrong = {cell: c.total - c.correct for cell, c in cells.items()}
+    shares = {cell: percentage(wrong[cell], c.total) for cell, c in cells.items()}
     errors = corruption_errors({cell: share['value'] for cell, share in shares.items()})
     summary |= dict(
-        images=sum(c.total for c in counts.values()),
+        images=sum(c.total for c in cells.values()),
         cells=[
             dict(corruption=cell[0], severity=cell[1], wrong=wrong[cell], total=c.total)
             | shares[cell]
-            for cell, c in counts.items()
+            for cell, c in cells.items()
         ],
         errors=errors,
         mean_error=mean_error(errors),

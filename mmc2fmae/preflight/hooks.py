@@ -113,7 +113,7 @@ class DatasetCheckHook(Hook):
         self._check(runner, runner.test_dataloader)
 
     def _check(self, runner: Runner, *loaders) -> None:
-        failure = [None]
+        failure: list[str | None] = [None]
         if get_rank() == 0:
             try:
                 for loader in loaders:

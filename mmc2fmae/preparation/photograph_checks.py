@@ -44,7 +44,7 @@ class Photo(NamedTuple):
     orientation: int
 
 
-def reason_of(error: Exception, path: AnyPath) -> str:
+def reason_of(error: BaseException, path: AnyPath) -> str:
     """Return what went wrong with a file, without its path and without advice for training."""
     if isinstance(error, SampleError):
         if error.__cause__ is not None:

@@ -31,26 +31,32 @@ def find_brought(work_dir: Path, stage: Stage) -> Path | None:
     return found[0] if found else None
 
 
-def read_json(path: Path) -> dict | None:
+Json = dict[str, Any]
+
+
+def read_json(path: Path) -> Json | None:
     """Read a JSON file; None where there is none.
 
     Raises:
         PlanError: The file is damaged.
     """
     try:
-        return json.loads(path.read_text(encoding='utf-8'))
+        content = json.loads(path.read_text(encoding='utf-8'))
+        if not isinstance(content, dict):
+            raise ValueError(f'it holds a {type(content).__name__}, expected an object')
     except FileNotFoundError:
         return None
     except ValueError as error:
         raise PlanError(f'{path} is damaged ({error}): delete it and run again') from error
+    return content
 
 
-def write_json(data: Mapping, path: Path) -> None:
+def write_json(data: Mapping[str, Any], path: Path) -> None:
     """Write a JSON file, whole or not at all."""
     write_atomically(json.dumps(data, indent=1).encode(), path)
 
 
-def read_result(work_dir: Path, stage: Stage) -> dict | None:
+def read_result(work_dir: Path, stage: Stage) -> Json | None:
     """Return the result of a stage, None where it is not done."""
     return read_json(stage_folder(work_dir, stage) / 'result.json')
 
@@ -77,10 +83,10 @@ def whole_checkpoint(work_dir: Path, stage: Stage) -> Path:
     if path is None:
         raise PlanError(f'the checkpoint of {stage.key} is gone: run again, it is trained anew')
     if stage.trains:
-        recorded = read_result(work_dir, stage)['checkpoint']['sha256']
+        recorded = start_sha256(work_dir, stage)
         if file_sha256(path) != recorded:
             raise PlanError(
-                f'{path} is not what {stage.key} recorded (SHA-256 {recorded[:16]}...): delete it '
+                f'{path} is not what {stage.key} recorded (SHA-256 {recorded}): delete it '
                 'and run again, it is trained anew'
             )
     return path
@@ -108,7 +114,7 @@ def state(work_dir: Path, stage: Stage) -> str:
     return 'failed' if last.get('exit') not in (None, 0, 'interrupted') else 'not run'
 
 
-def last_attempt(work_dir: Path, stage: Stage) -> dict:
+def last_attempt(work_dir: Path, stage: Stage) -> Json:
     """Return when a stage ran last and how it ended; empty where it never did."""
     attempts = (read_json(stage_folder(work_dir, stage) / 'stage.json') or {}).get('attempts')
     return attempts[-1] if attempts else {}
@@ -133,7 +139,7 @@ def pending(work_dir: Path, stages: Mapping[str, Stage]) -> list[Stage]:
         stages: Stages of a plan, each after what it depends on.
     """
     wanted: set[str] = set()
-    for key, stage in reversed(stages.items()):
+    for key, stage in reversed(list(stages.items())):
         if is_waiting(work_dir, stage):
             missing = False
         elif key in wanted:  # something that must run starts from its checkpoint
@@ -227,22 +233,28 @@ def collect(
 
 
 def start_sha256(work_dir: Path, stage: Stage) -> str | None:
-    """Return the SHA-256 of the checkpoint of a stage; None for a folder of several files."""
-    if stage.kind != 'bring':
-        return read_result(work_dir, stage)['checkpoint']['sha256']
-    path = find_brought(work_dir, stage)
-    return file_sha256(path) if path.is_file() else None
+    """Return the SHA-256 of the checkpoint of a stage; None for a folder of several files.
+
+    Raises:
+        PlanError: The stage has no checkpoint.
+    """
+    if stage.kind == 'bring':
+        path = find_brought(work_dir, stage)
+        return file_sha256(path) if path and path.is_file() else None
+    result = read_result(work_dir, stage)
+    if not result or not result.get('checkpoint'):
+        raise PlanError(f'{stage.key} recorded no checkpoint: run again, it is trained anew')
+    return str(result['checkpoint']['sha256'])
 
 
-def _environment(folder: Path) -> dict:
-    records = sorted(folder.glob('*/environment.json'))
-    if records:
-        return read_json(records[-1])
+def _environment(folder: Path) -> Json:
+    for record in sorted(folder.glob('*/environment.json'))[-1:]:
+        return read_json(record) or {}
     report = read_json(folder / 'robustness.json') or read_json(folder / 'robustness_smoke.json')
     return (report or {}).get('environment') or env.collect()  # drawing scenes records none
 
 
-def _metrics(stage: Stage, folder: Path) -> dict[str, dict]:
+def _metrics(stage: Stage, folder: Path) -> dict[str, Json]:
     if stage.protocol is None:
         return {}
     keys = stage.protocol.metrics
@@ -260,7 +272,7 @@ def _metrics(stage: Stage, folder: Path) -> dict[str, dict]:
 def training_length(stage: Stage) -> int:
     """Return the epochs of a training, or its iterations where it counts those."""
     train_cfg = stage.load_config().train_cfg
-    return train_cfg.get('max_iters') or train_cfg.max_epochs
+    return int(train_cfg.get('max_iters') or train_cfg.max_epochs)
 
 
 def is_trained(stage: Stage, folder: Path) -> bool:
@@ -271,14 +283,16 @@ def is_trained(stage: Stage, folder: Path) -> bool:
 
 def final_metrics(stage: Stage, folder: Path) -> dict[str, float]:
     """Return what was logged of the trained model: by the last validation or by a later test."""
-    length, found = training_length(stage), {}
+    length = training_length(stage)
+    found: Json = {}
     for record in read_records(folder):
         if record.get('step') == length:
             found |= record
     for path in sorted(folder.glob('*/*.json')):
         if path.stem == path.parent.name:  # of tools/test.py
             found |= json.loads(path.read_text())
-    return {key: found[key] for key in stage.protocol.metrics.values() if key in found}
+    wanted = stage.protocol.metrics.values() if stage.protocol else ()
+    return {key: found[key] for key in wanted if key in found}
 
 
 def _number(key: str, value: float, stage: Stage) -> dict[str, float]:
@@ -286,11 +300,11 @@ def _number(key: str, value: float, stage: Stage) -> dict[str, float]:
     value = value * 100 if key.startswith('coco/') else value
     if not key.startswith('accuracy/'):
         return dict(value=value)
-    error = sqrt(value * (100 - value) / stage.protocol.images)
+    error = sqrt(value * (100 - value) / stage.images)
     return dict(value=value, standard_error=error)
 
 
-def _of_set(report: Mapping, name: str, path: Path) -> dict[str, float]:
+def _of_set(report: Json, name: str, path: Path) -> dict[str, float]:
     if name == 'score':
         score = report.get('score') or {}
         if 'value' not in score:
