@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.checker import check_page
+from tests.docs.commands import check_fields
 from tests.docs.pages import Page
 
 OWN = 'configs/pretrain/c2fmae_own_data.py'
@@ -117,3 +118,11 @@ def test_imports_of_python_examples_are_checked():
     assert check(block(right, 'python')) == []
     (found,) = check(block('from mmc2fmae.checkpoints import build_bakcbone', 'python'))
     assert 'there is no mmc2fmae.checkpoints.build_bakcbone' in found
+
+
+def test_a_field_is_also_found_by_the_type_of_its_part():
+    assert check_fields(['ProgressiveMasking.num_visible=9'], [OWN]) == []
+    assert check_fields(['ProgressiveMasking.num_visibel=9', 'NoSuch.x=1'], [OWN]) == [
+        f'no config field ProgressiveMasking.num_visibel in {OWN}',
+        f'no config field NoSuch.x in {OWN}',
+    ]
