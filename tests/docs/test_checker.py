@@ -97,7 +97,7 @@ def test_right_sentences_pass(text):
         ('`tools/reproduce.py rum`', 'rum is none of the commands plan, run, report, recipes'),
         ('`--resmue`', 'has an option --resmue'),
         ('`make dmeo`', 'the Makefile has no target dmeo'),
-        ('`--cfg-options train_cfg.max_epoch=3`', 'no config field train_cfg.max_epoch in any'),
+        (f'`{OWN}`\n`--cfg-options train_cfg.max_epoch=3`', 'no config field train_cfg.max_epoch'),
         (f'`{OWN}` with\n`model.neck.dmis=256`', 'no config field model.neck.dmis'),
         ('`configs/pretrain/c2fame.py`', 'there is no configs/pretrain/c2fame.py'),
         (f'`{OWN} --resmue`', 'has an option --resmue'),
