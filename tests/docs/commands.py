@@ -10,7 +10,7 @@ from tests.docs.pages import ROOT
 from tests.docs.parsers import parser_of, sub_parsers
 
 # What pages use beside our own tools. Anything else at the start of a line is a slip of the pen.
-FOREIGN = {'git', 'cd', '.', 'python3', 'mkdocs', 'pre-commit'}
+FOREIGN = {'git', 'cd', '.', 'python3', 'mkdocs', 'pre-commit', 'hf'}
 LAUNCHERS = {'python', 'bash', 'torchrun', 'taskset', 'nice'}
 PLACEHOLDER = re.compile(r'\.\.\.|\[.*|.*\]|[A-Z][A-Z_]*')
 ASSIGNMENT = re.compile(r'[A-Z_]+=')
@@ -145,8 +145,8 @@ def _check_tool(tool: str, words: list[str], whole: bool) -> str | None:
         args = _parse(parser, words, said)
     except SystemExit:
         return f'{tool}: {said[0] if said else "stops"}'
-    options = getattr(args, 'cfg_options', None) or {}
-    return next(iter(check_fields(list(options), _configs(args))), None)
+    settings = [*(getattr(args, 'cfg_options', None) or {}), *(getattr(args, 'set', None) or [])]
+    return next(iter(check_fields(settings, _configs(args))), None)
 
 
 def _parse(

@@ -1,4 +1,4 @@
-"""Which fields of a config ``--cfg-options`` may name."""
+"""Which fields of a config a page may name."""
 
 import inspect
 from functools import cache
@@ -37,16 +37,33 @@ def has_field(cfg: Config, field: str) -> bool:
 
     Args:
         cfg: The config with all that it inherits.
-        field: Keys and positions joined by dots, such as ``custom_hooks.3.max_share``.
+        field: Keys and positions joined by dots, such as ``custom_hooks.3.max_share``; or the type
+            of a part and a field of it, such as ``ProgressiveMasking.num_visible``.
     """
-    node, keys = cfg._cfg_dict, field.split('.')
+    scope, keys = cfg.get('default_scope'), field.split('.')
+    if keys[0][0].isupper():
+        parts = _parts_of(cfg._cfg_dict, keys[0])
+        return any(_has(part, keys[1:], scope, top=False) for part in parts)
+    return _has(cfg._cfg_dict, keys, scope, top=True)
+
+
+def _has(node: Any, keys: list[str], scope: str | None, top: bool) -> bool:
     for depth, key in enumerate(keys):
         inner = _step(node, key)
         if inner is None:
             last = depth == len(keys) - 1
-            return last and _takes(node, key, cfg.get('default_scope'), top=depth == 0)
+            return last and _takes(node, key, scope, top=top and depth == 0)
         (node,) = inner
     return True
+
+
+def _parts_of(node: Any, kind: str) -> list[dict]:
+    """Return the parts of a config whose type has a name."""
+    inner = node.values() if isinstance(node, dict) else node
+    if not isinstance(node, dict | list | tuple):
+        return []
+    own = [node] if isinstance(node, dict) and node.get('type') == kind else []
+    return own + [part for below in inner for part in _parts_of(below, kind)]
 
 
 def _step(node: Any, key: str) -> tuple | None:

@@ -2,6 +2,8 @@
 
 import argparse
 import importlib.util
+import os
+import runpy
 import sys
 from functools import cache
 from unittest import mock
@@ -10,12 +12,12 @@ from tests.docs.pages import ROOT
 
 
 class _Captured(BaseException):
-    """Carries a parser out of a tool's main, past its own handlers."""
+    """Carries a parser out of a tool, past its own handlers."""
 
 
 @cache
 def parser_of(tool: str) -> argparse.ArgumentParser:
-    """Return the argument parser of a tool, as its main builds it; nothing of the tool runs.
+    """Return the argument parser of a tool, as the tool itself builds it; nothing else of it runs.
 
     Args:
         tool: ``mmc2fmae`` or a script of the checkout, such as ``tools/train.py``.
@@ -49,20 +51,18 @@ def strict(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def _capture(tool: str) -> argparse.ArgumentParser:
-    """Run a tool's main up to its first look at the command line."""
+    """Run a tool up to its first look at the command line."""
 
     def capture(self, args=None, namespace=None):
         raise _Captured(self, sys.argv[1:] if args is None else args)
 
-    spec = importlib.util.spec_from_file_location('documented_tool', ROOT / tool)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     with (
+        mock.patch.dict(os.environ),
         mock.patch.object(sys, 'argv', [tool]),
         mock.patch.object(argparse.ArgumentParser, 'parse_known_args', capture),
     ):
         try:
-            module.main()
+            runpy.run_path(str(ROOT / tool), run_name='__main__')
         except _Captured as captured:
             parser, words = captured.args
             for word in words:  # a tool that is a sub-command of another parser

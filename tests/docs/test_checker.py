@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.checker import check_page
+from tests.docs.commands import check_fields
 from tests.docs.pages import Page
 
 OWN = 'configs/pretrain/c2fmae_own_data.py'
@@ -96,7 +97,7 @@ def test_right_sentences_pass(text):
         ('`tools/reproduce.py rum`', 'rum is none of the commands plan, run, report, recipes'),
         ('`--resmue`', 'has an option --resmue'),
         ('`make dmeo`', 'the Makefile has no target dmeo'),
-        ('`--cfg-options train_cfg.max_epoch=3`', 'no config field train_cfg.max_epoch in any'),
+        (f'`{OWN}`\n`--cfg-options train_cfg.max_epoch=3`', 'no config field train_cfg.max_epoch'),
         (f'`{OWN}` with\n`model.neck.dmis=256`', 'no config field model.neck.dmis'),
         ('`configs/pretrain/c2fame.py`', 'there is no configs/pretrain/c2fame.py'),
         (f'`{OWN} --resmue`', 'has an option --resmue'),
@@ -117,3 +118,11 @@ def test_imports_of_python_examples_are_checked():
     assert check(block(right, 'python')) == []
     (found,) = check(block('from mmc2fmae.checkpoints import build_bakcbone', 'python'))
     assert 'there is no mmc2fmae.checkpoints.build_bakcbone' in found
+
+
+def test_a_field_is_also_found_by_the_type_of_its_part():
+    assert check_fields(['ProgressiveMasking.num_visible=9'], [OWN]) == []
+    assert check_fields(['ProgressiveMasking.num_visibel=9', 'NoSuch.x=1'], [OWN]) == [
+        f'no config field ProgressiveMasking.num_visibel in {OWN}',
+        f'no config field NoSuch.x in {OWN}',
+    ]
