@@ -1,6 +1,5 @@
 """Features of images from a plain ViT: which token, after which block, for any number of images."""
 
-import argparse
 import json
 import shutil
 from collections.abc import Iterator, Sequence
@@ -42,15 +41,6 @@ class FeatureOptions:
     workers: int = 2
     device: str = 'cpu'
     half: bool = False
-
-
-def add_feature_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that all tools share which compute features."""
-    parser.add_argument('--size', type=int, help="side of the input (the checkpoint's)")
-    parser.add_argument('--batch-size', type=int, default=64)
-    parser.add_argument('--workers', type=int, default=2, help='processes that read images')
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--half', action='store_true', help='float16 throughout; needs a GPU')
 
 
 class ImageFiles(Dataset):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from mmc2fmae.cli import run_options
 from mmc2fmae.engine import launch
 from mmc2fmae.errors import CheckpointMismatch
 from mmc2fmae.visualization import draw_run
@@ -16,8 +17,8 @@ from mmc2fmae.visualization import draw_run
 def run(config, *options):
     """Train as tools/train.py does and return the runner."""
     parser = argparse.ArgumentParser()
-    launch.add_common_arguments(parser)
-    launch.add_train_arguments(parser)
+    run_options.add_common_arguments(parser)
+    run_options.add_train_arguments(parser)
     args = parser.parse_args([str(config), *map(str, options)])
     cfg = launch.load_config(args)
     launch.apply_train_options(cfg, args)
