@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmpretrain.models import VisionTransformer
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -47,11 +48,11 @@ class ImageFiles(Dataset):
     """Images of a list of files, transformed.
 
     Args:
-        paths: Files.
+        paths: Files, or PIL images.
         transform: From a PIL image in RGB to a tensor.
     """
 
-    def __init__(self, paths: Sequence[Path], transform) -> None:
+    def __init__(self, paths: Sequence[Path | Image.Image], transform) -> None:
         self.paths = list(paths)
         self.transform = transform
 
@@ -65,11 +66,14 @@ class ImageFiles(Dataset):
         Raises:
             ValueError: It cannot be read; the message names it.
         """
+        source = self.paths[index]
+        if isinstance(source, Image.Image):
+            return self.transform(source.convert('RGB'))
         try:
-            with open_image(self.paths[index]) as image:
+            with open_image(source) as image:
                 return self.transform(image.convert('RGB'))
         except Exception as error:  # Pillow raises many kinds on damaged files
-            raise _unreadable(self.paths[index], error) from error
+            raise _unreadable(source, error) from error
 
 
 def find_images(source: str | Path) -> list[Path]:
