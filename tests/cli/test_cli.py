@@ -67,7 +67,7 @@ def test_answers_come_at_once(python, words, limit):
         (['test', 'nowhere.py', 'x.pth'], 'config nowhere.py does not exist'),
         (['robustness', 'mmc2fmae::mini/cls.py', 'x.pth', '--sets', 'no.py'], 'config no.py does'),
         (['show-run', 'x', '--config', 'no.py'], 'config no.py does not exist'),
-        (['knn', 'no.pth', '--train', 'a', '--val', 'b'], 'no.pth'),
+        (['knn', 'no.pth', '--train', 'a', '--val', 'b'], 'a does not exist'),
         (['features', 'no.pth', 'a', 'b'], 'no.pth'),
         (['convert', 'no.pth', 'b.safetensors', '--to', 'timm'], 'no.pth'),
         (['figures', 'pca', 'no.pth', '--images', 'a', '--out', 'o'], 'no.pth'),
