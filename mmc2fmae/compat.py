@@ -1,12 +1,14 @@
 """Closes the gaps between the released OpenMMLab packages and today's torch, numpy and setuptools.
 
-Importing this module closes them, so `mmc2fmae/__init__.py` imports it before anything else.
+Importing this module closes them, so `mmc2fmae/__init__.py` imports it before anything else (but
+see COMMAND_LINE).
 `python -m mmc2fmae.env` prints what was found and what was filled in.
 """
 
 import argparse
 import importlib.metadata
 import importlib.util
+import multiprocessing
 import os
 import pickle
 import pkgutil
@@ -14,6 +16,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
@@ -39,10 +42,24 @@ REQUIREMENTS = {
     'jinja2': 'jinja2>=3.1',
 }
 
-# `python -m mmc2fmae.env` must report on a stack that cannot import this package, but Python
-# imports the package before the module. Under that command nothing here raises, and
-# `mmc2fmae/__init__.py` leaves the registration to the check.
-CHECK_ONLY = 'mmc2fmae.env' in sys.orig_argv
+
+def _is_command_line() -> bool:
+    # A worker of a pool starts with the command line of its parent, and needs the whole package.
+    if multiprocessing.parent_process() is not None:
+        return False
+    words = sys.argv or ['']
+    if words[0] == '-m':  # so it is called until Python has found the module
+        return sys.orig_argv[-len(words)].removeprefix('-m') in ('mmc2fmae', 'mmc2fmae.env')
+    script = Path(words[0]).absolute()
+    if script.parent.name == 'tools':
+        return (script.parents[1] / 'mmc2fmae/cli').is_dir()
+    return script.name == 'mmc2fmae'
+
+
+# Whether this process is the command `mmc2fmae`, `python -m mmc2fmae` or a script of a checkout's
+# tools/. These answer --help and a wrong path at once, so importing the package does nothing there:
+# mmc2fmae.cli closes the gaps and registers the parts once it has understood its arguments.
+COMMAND_LINE = _is_command_line()
 
 
 @dataclass(frozen=True)
@@ -51,13 +68,14 @@ class Gap:
 
     Args:
         name: what is needed.
-        state: 'ok' (it is there), 'filled in' (by this module) or 'missing' (training cannot run).
+        state: 'ok' (it is there), 'filled in' (by this module), 'warning' (it may do harm) or
+            'missing' (training cannot run).
         detail: what was found.
         fix: what the user can do about it; empty when there is nothing to do.
     """
 
     name: str
-    state: Literal['ok', 'filled in', 'missing']
+    state: Literal['ok', 'filled in', 'warning', 'missing']
     detail: str
     fix: str = ''
 
@@ -76,6 +94,13 @@ def close_gaps() -> None:
     Raises:
         ImportError: training cannot run; the message names each missing thing and its fix.
     """
+    lost = [f'{g.detail}\n    fix: {g.fix}' for g in fill_gaps() if g.state == 'missing']
+    if lost:
+        raise ImportError('mmc2fmae cannot run with these packages:\n  ' + '\n  '.join(lost))
+
+
+def fill_gaps() -> list[Gap]:
+    """Fill in what the stack lacks and return the record of each gap, missing ones among them."""
     _gaps[:] = [
         Gap(name, 'missing', f'the package {name} is not installed', pip_install(requirement))
         for name, requirement in REQUIREMENTS.items()
@@ -85,6 +110,7 @@ def close_gaps() -> None:
         _gaps.append(Gap('packages', 'ok', f'all {len(REQUIREMENTS)} are installed'))
         for close in (
             check_torchvision,
+            check_one_mmcv,
             fill_mmcv_operators,
             allow_checkpoint_types,
             read_checkpoints_as_data,
@@ -97,9 +123,7 @@ def close_gaps() -> None:
                 _gaps.append(close())
             except Exception as error:  # half-broken packages raise anything, even AssertionError
                 _gaps.append(failed(close.__name__.replace('_', ' '), error))
-    lost = [f'{gap.detail}\n    fix: {gap.fix}' for gap in _gaps if gap.state == 'missing']
-    if lost and not CHECK_ONLY:
-        raise ImportError('mmc2fmae cannot run with these packages:\n  ' + '\n  '.join(lost))
+    return gaps()
 
 
 def failed(name: str, error: Exception) -> Gap:
@@ -127,6 +151,24 @@ def check_torchvision() -> Gap:
 
 
 # --- mmcv._ext, mmcv's compiled operators ---
+
+
+def check_one_mmcv() -> Gap:
+    """Tell whether compiled mmcv and mmcv-lite, which install the same folder, are both there."""
+    name = 'one mmcv'
+    both = [d for d in ('mmcv', 'mmcv-lite') if _has_distribution(d)]
+    if len(both) < 2:
+        return Gap(name, 'ok', f'{both[0]} alone' if both else 'no other mmcv beside it')
+    fix = f'python -m pip uninstall -y mmcv mmcv-lite; {pip_install("mmcv==2.1.0")}'
+    detail = 'mmcv and mmcv-lite are both installed and overwrite each other: keep one'
+    return Gap(name, 'warning', detail, f"{fix} (or 'mmcv-lite==2.1.0', which needs no compiler)")
+
+
+def _has_distribution(name: str) -> bool:
+    try:
+        return bool(importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return False
 
 
 def fill_mmcv_operators() -> Gap:
@@ -386,4 +428,5 @@ def _find_loader(name: str):
     return spec and spec.loader
 
 
-close_gaps()
+if not COMMAND_LINE:
+    close_gaps()

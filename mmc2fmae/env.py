@@ -3,13 +3,14 @@
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import mmc2fmae
-from mmc2fmae import compat
+from mmc2fmae import compat, configs
 
 DISTRIBUTIONS = (
     'torch', 'torchvision', 'numpy', 'opencv-python', 'mmengine', 'mmcv', 'mmcv-lite', 'mmpretrain',
@@ -93,7 +94,7 @@ def _cpu() -> str:
 
 def check() -> list[compat.Gap]:
     """Return the record of each gap, and of importing everything that training imports."""
-    gaps = compat.gaps()
+    gaps = compat.gaps() or compat.fill_gaps()
     if any(gap.state == 'missing' for gap in gaps):
         return gaps  # what follows would only repeat them
     for name in ('mmpretrain.models', 'mmdet.models', 'mmseg.models', 'mmc2fmae'):
@@ -103,6 +104,30 @@ def check() -> list[compat.Gap]:
         except Exception as error:  # whatever it is, training would stop at it
             gaps.append(compat.failed(name, error))
     return gaps
+
+
+def other_checkout(folder: Path) -> tuple[str, str] | None:
+    """Say where a checkout lies in a folder, or above it, that is not the package that is used.
+
+    Args:
+        folder: Where to look.
+
+    Returns:
+        What was found and the fix.
+    """
+    for root in (folder, *folder.parents):
+        own = root / 'mmc2fmae'
+        if not (own / 'compat.py').is_file():
+            continue
+        if own.resolve() == configs.PACKAGE.resolve():
+            return None
+        version = re.search(r"^__version__ = '(.+)'", (own / '__init__.py').read_text(), re.M)
+        return (
+            f'the checkout {root} has mmc2fmae {version[1] if version else "of no version"}, used '
+            f'is {mmc2fmae.__version__} of {configs.PACKAGE}',
+            f'to use the checkout: python -m pip install -e {root}',
+        )
+    return None
 
 
 def main() -> int:
@@ -117,7 +142,10 @@ def main() -> int:
         'GPU': '; '.join(hardware['gpus']) or 'none',
         **{name: version or 'not installed' for name, version in found['versions'].items()},
         'commit': f'{found["commit"]}{dirty}' if found['commit'] else 'none found',
+        'used': f'{configs.PACKAGE}, {"a checkout" if configs.CHECKOUT else "installed"}',
     }
+    if warning := other_checkout(Path.cwd()):
+        gaps.append(compat.Gap('one mmc2fmae', 'warning', *warning))
     for name, value in rows.items():
         print(f'{name:<16}{value}')
     print()

@@ -1,5 +1,6 @@
 """What is raised for data and checkpoints that cannot be used, and how long lists are worded."""
 
+import difflib
 from collections.abc import Iterable, Mapping
 
 
@@ -58,3 +59,9 @@ def first_names(names: Iterable[str], most: int = 5) -> str:
     names = list(names)
     rest = [f'  and {len(names) - most} more'] if len(names) > most else []
     return '\n'.join([f'  {name}' for name in names[:most]] + rest)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ', did you mean X?' where something known is close, otherwise nothing."""
+    found = difflib.get_close_matches(name, list(known), 1, 0.5)
+    return f', did you mean {found[0]}?' if found else ''

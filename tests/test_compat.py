@@ -228,6 +228,18 @@ def test_a_checkpoint_cannot_look_up_anything_else(tmp_path, lookup):
         torch.load(tmp_path / 'file', weights_only=True)
 
 
+# --- compiled mmcv beside mmcv-lite ---
+
+
+def test_two_distributions_of_mmcv_are_named_with_the_fix(monkeypatch):
+    monkeypatch.setattr(compat, '_has_distribution', lambda name: True)
+    gap = compat.check_one_mmcv()
+    assert gap.state == 'warning' and 'mmcv and mmcv-lite are both installed' in gap.detail
+    assert gap.fix.startswith("python -m pip uninstall -y mmcv mmcv-lite; python -m pip install '")
+    monkeypatch.setattr(compat, '_has_distribution', lambda name: name == 'mmcv-lite')
+    assert compat.check_one_mmcv().detail == 'mmcv-lite alone'
+
+
 # --- mmpretrain beside transformers ---
 
 

@@ -11,6 +11,7 @@ from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS as SEG
 from PIL import Image
 
+from mmc2fmae.cli import run_options
 from mmc2fmae.engine import launch
 from mmc2fmae.errors import DatasetError
 from mmc2fmae.scenes import SceneSpec, write_scenes
@@ -91,8 +92,8 @@ def scenes(tmp_path_factory):
 def run(work_dir: Path, config: str, data_root: Path, options: list[str]):
     """Train as tools/train.py does and return the runner; ``Type.field=value`` is a --set."""
     parser = argparse.ArgumentParser()
-    launch.add_common_arguments(parser)
-    launch.add_train_arguments(parser)
+    run_options.add_common_arguments(parser)
+    run_options.add_train_arguments(parser)
     args = parser.parse_args(
         [str(CONFIGS / config), '--work-dir', str(work_dir), '--data-root', str(data_root),
          *(f'--set={option}' for option in options if option[0].isupper()),

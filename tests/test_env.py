@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import torch
 
-from mmc2fmae import compat, env
+from mmc2fmae import compat, configs, env
 
 HIDE = """
 from importlib.machinery import PathFinder
@@ -104,3 +104,18 @@ def test_collect_names_the_commit_and_whether_files_differ_from_it(tmp_path, mon
     assert (env.collect()['commit'], env.collect()['dirty']) == (git('rev-parse', 'HEAD'), False)
     (tmp_path / 'new').touch()
     assert env.collect()['dirty'] is True
+
+
+def test_the_report_names_the_package_and_a_checkout_of_another_version(tmp_path, capsys):
+    own = tmp_path / 'mmc2fmae'
+    own.mkdir()
+    (own / '__init__.py').write_text("__version__ = '0.0.1'\n")
+    (own / 'compat.py').touch()
+    inner = tmp_path / 'configs'
+    inner.mkdir()
+    detail, fix = env.other_checkout(inner)
+    assert detail.startswith(f'the checkout {tmp_path} has mmc2fmae 0.0.1, used is ')
+    assert detail.endswith(f' of {configs.PACKAGE}') and str(tmp_path) in fix
+    assert env.other_checkout(configs.PACKAGE.parent) is None
+    assert env.main() == 0
+    assert f'{configs.PACKAGE}, a checkout' in capsys.readouterr().out

@@ -1,43 +1,8 @@
-"""Generate scenes, pre-train the mini model on them and draw what it learned (`make demo`)."""
+"""The command `mmc2fmae demo`, for a checkout."""
 
-import argparse
-import time
-from pathlib import Path
+import sys
 
-from mmc2fmae.checkpoints.finding import latest_checkpoint
-from mmc2fmae.engine.run_log import read_scalars
-from mmc2fmae.engine.tool_runs import run_tool
-
-ROOT = Path(__file__).parents[1]
-
-
-def main() -> None:
-    """Run the three steps with the ordinary tools and print where the results are."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/demo'))
-    parser.add_argument('--data-root', type=Path, default=Path('data/demo_scenes'))
-    args = parser.parse_args()
-    start = time.time()
-    run_tool('make_scenes.py', args.data_root, '--train', 2000, '--val', 100)
-    config = ROOT / 'configs/mini/demo.py'
-    options = ('--work-dir', args.work_dir, '--data-root', args.data_root, '--resume')
-    run_tool('train.py', config, *options)
-    picture = args.work_dir / 'demo.png'
-    prefix = ('rgb=val', 'instance=instance/val', 'semantic=semantic/val')
-    options = ('--out', picture, '--data-root', args.data_root, '--data-prefix', *prefix)
-    run_tool('visualize_run.py', args.work_dir, *options)
-    print(f'\nC2FMAE demo finished in {time.time() - start:.0f} s')
-    print_losses(args.work_dir)
-    print(f'picture:    {picture.resolve()}')
-    print(f'checkpoint: {latest_checkpoint(args.work_dir).resolve()}')
-
-
-def print_losses(work_dir: Path) -> None:
-    """Print the first and the last logged losses of the run."""
-    records = read_scalars(work_dir)
-    for name in ('loss_semantic', 'loss_instance', 'loss_rgb'):
-        print(f'{name + ":":16}{records[0][name]:.3f} -> {records[-1][name]:.3f}')
-
+from mmc2fmae.cli import main
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main(['demo', *sys.argv[1:]], prog='tools/demo.py'))

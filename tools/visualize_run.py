@@ -1,47 +1,8 @@
-"""Draw a pre-training run: masked inputs, reconstructions, losses and masking curriculum."""
+"""The command `mmc2fmae show-run`, for a checkout."""
 
-import argparse
+import sys
 
-from mmengine.config import DictAction
-
-import mmc2fmae  # noqa: F401  (first: it closes the gaps of the stack)
-from mmc2fmae.visualization import draw_run
-
-
-def main() -> None:
-    """Parse the command line and draw."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('work_dir', help='folder of the run')
-    parser.add_argument('--out', help='picture to write (WORK_DIR/run.png)')
-    parser.add_argument('--checkpoint', help='weights (the newest of the run)')
-    parser.add_argument('--config', help="config of the run, in place of the checkpoint's")
-    parser.add_argument('--data-root', help="folder of the data, in place of the config's")
-    parser.add_argument(
-        '--data-prefix',
-        nargs='+',
-        action=DictAction,
-        metavar='GRANULARITY=FOLDER',
-        help="folders in place of the config's, such as rgb=val semantic=semantic/val",
-    )
-    parser.add_argument('--samples', type=int, default=6, help='samples to show')
-    parser.add_argument(
-        '--no-target-stats',
-        action='store_true',
-        help="show normalised pixel predictions as they are, without the target's statistics",
-    )
-    args = parser.parse_args()
-    path = draw_run(
-        args.work_dir,
-        args.out or f'{args.work_dir}/run.png',
-        checkpoint=args.checkpoint,
-        config=args.config,
-        data_root=args.data_root,
-        data_prefix=args.data_prefix,
-        num_samples=args.samples,
-        target_stats=not args.no_target_stats,
-    )
-    print(f'wrote {path}')
-
+from mmc2fmae.cli import main
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main(['show-run', *sys.argv[1:]], prog='tools/visualize_run.py'))

@@ -6,98 +6,29 @@ import os
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmc2fmae import configs
 from mmc2fmae.checkpoints.finding import latest_checkpoint
 from mmc2fmae.engine.console import QuietRunner, RunTableHook, say
 from mmc2fmae.engine.overrides import apply_settings, check_options, constructor_fields
-
-
-def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that training and testing share."""
-    parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='folder of the run (work_dirs/CONFIG_NAME)')
-    parser.add_argument('--data-root', help="folder of the data, in place of the config's")
-    parser.add_argument(
-        '--tensorboard', action='store_true', help='also log to TensorBoard, into the work dir'
-    )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='config fields to override, such as train_cfg.max_epochs=10',
-    )
-    parser.add_argument(
-        '--set',
-        action='append',
-        default=[],
-        metavar='TYPE.FIELD=VALUE',
-        help='set a field of every part of a type, such as JointRandomResizedCrop.size=448; may '
-        'be given several times',
-    )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    parser.add_argument(
-        '--local_rank', '--local-rank', type=int, default=0, help='set by launchers'
-    )
-
-
-def add_train_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of training alone."""
-    parser.add_argument(
-        '--resume',
-        nargs='?',
-        const='auto',
-        metavar='CHECKPOINT',
-        help='continue an interrupted run, by default from its newest whole checkpoint',
-    )
-    parser.add_argument(
-        '--init-from', metavar='CHECKPOINT', help='start a new run from these weights'
-    )
-    parser.add_argument(
-        '--checkpoint',
-        metavar='CHECKPOINT',
-        help="fill the model's backbone from this pre-trained checkpoint, of whatever source "
-        '(docs/checkpoints.md)',
-    )
-    parser.add_argument(
-        '--amp',
-        nargs='?',
-        const='bfloat16',
-        choices=['bfloat16', 'float16'],
-        help='mixed precision (bfloat16 unless said otherwise)',
-    )
-    parser.add_argument('--compile', action='store_true', help='use torch.compile')
-    parser.add_argument('--seed', type=int, help="random seed, in place of the config's")
-    parser.add_argument(
-        '--auto-scale-lr',
-        action='store_true',
-        help='scale the learning rate with the batch size that this machine really runs',
-    )
-    parser.add_argument(
-        '--total-batch',
-        type=int,
-        metavar='N',
-        help='reach this total batch size by accumulating gradients, learning rate unchanged',
-    )
 
 
 def load_config(args: argparse.Namespace) -> Config:
     """Read the config and apply the options that training and testing share.
 
     Raises:
+        ConfigError: The config is wrong, or an option does not fit it.
         FileNotFoundError: There is no such config or data root.
         ValueError: An option names what the config does not have.
     """
-    if not Path(args.config).is_file():
-        raise FileNotFoundError(f'config {args.config} does not exist')
-    cfg = Config.fromfile(args.config)
+    cfg = configs.read(args.config)
     cfg.launcher = args.launcher
     if args.cfg_options:
         check_options(cfg, args.cfg_options)
-        cfg.merge_from_dict(args.cfg_options)
+    configs.override(cfg, args.cfg_options)
     for line in apply_settings(cfg, args.set):
         say(f'set {line}')
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
@@ -184,6 +115,16 @@ def leave_processes() -> None:
         gc.collect()  # the runner is a cycle; its wrapped model must go before what it speaks over
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
+
+
+def is_config_mistake(error: Exception) -> bool:
+    """Tell whether a registry raised an error: a type or an argument that does not exist."""
+    step = error.__traceback__
+    while step.tb_next:
+        step = step.tb_next
+    return isinstance(error, KeyError | TypeError) and (
+        step.tb_frame.f_globals.get('__name__') == 'mmengine.registry.build_functions'
+    )
 
 
 def _set_data_root(dataset: dict, root: str) -> None:

@@ -1,6 +1,5 @@
 """Features of images from a plain ViT: which token, after which block, for any number of images."""
 
-import argparse
 import json
 import shutil
 from collections.abc import Iterator, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmpretrain.models import VisionTransformer
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -44,24 +44,15 @@ class FeatureOptions:
     half: bool = False
 
 
-def add_feature_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that all tools share which compute features."""
-    parser.add_argument('--size', type=int, help="side of the input (the checkpoint's)")
-    parser.add_argument('--batch-size', type=int, default=64)
-    parser.add_argument('--workers', type=int, default=2, help='processes that read images')
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--half', action='store_true', help='float16 throughout; needs a GPU')
-
-
 class ImageFiles(Dataset):
     """Images of a list of files, transformed.
 
     Args:
-        paths: Files.
+        paths: Files, or PIL images.
         transform: From a PIL image in RGB to a tensor.
     """
 
-    def __init__(self, paths: Sequence[Path], transform) -> None:
+    def __init__(self, paths: Sequence[Path | Image.Image], transform) -> None:
         self.paths = list(paths)
         self.transform = transform
 
@@ -75,11 +66,14 @@ class ImageFiles(Dataset):
         Raises:
             ValueError: It cannot be read; the message names it.
         """
+        source = self.paths[index]
+        if isinstance(source, Image.Image):
+            return self.transform(source.convert('RGB'))
         try:
-            with open_image(self.paths[index]) as image:
+            with open_image(source) as image:
                 return self.transform(image.convert('RGB'))
         except Exception as error:  # Pillow raises many kinds on damaged files
-            raise _unreadable(self.paths[index], error) from error
+            raise _unreadable(source, error) from error
 
 
 def find_images(source: str | Path) -> list[Path]:

@@ -1,6 +1,5 @@
 """A dataset as the checking and browsing tools are pointed at it: folders, classes, manifest."""
 
-import argparse
 import json
 import os
 from collections.abc import Sequence
@@ -64,26 +63,6 @@ class Layout(NamedTuple):
             where = ann_file or Path(self.root, self.folders['rgb'])
             raise DatasetError(f'{where} has no photographs')
         return names
-
-
-def add_layout_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what points a tool at a dataset: :func:`find_layout`'s and :func:`find_classes`'s."""
-    parser.add_argument('root', help='folder of the dataset')
-    parser.add_argument('--split', default='train', help='folder of the photographs (train)')
-    parser.add_argument(
-        '--folders',
-        nargs='+',
-        default=(),
-        metavar='KEY=FOLDER',
-        help='another layout, e.g. rgb=images instance=masks',
-    )
-    parser.add_argument('--suffix', default='.png', help='suffix of the maps (.png)')
-    parser.add_argument(
-        '--classes',
-        nargs='+',
-        metavar='NAME',
-        help='names of the semantic classes, or a file of them (labels.json, else COCO panoptic)',
-    )
 
 
 class Expected(NamedTuple):

@@ -1,8 +1,6 @@
 """The command of a stage: an ordinary tool of the project, as a user would type it."""
 
-import os
 import shlex
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +9,8 @@ from typing import Any
 from mmengine.config import Config
 
 from mmc2fmae.checkpoints.finding import latest_checkpoint
-from mmc2fmae.engine.tool_runs import TOOLS
+from mmc2fmae.engine import tool_runs
+from mmc2fmae.engine.tool_runs import python_command, srun_command, torchrun_command
 from mmc2fmae.parallel import available_cores
 from mmc2fmae.reproduce.plan import PlanError, Stage
 from mmc2fmae.reproduce.results import is_trained, stage_folder, whole_checkpoint
@@ -48,7 +47,7 @@ def command(stage: Stage, options: RunOptions) -> list[str] | None:
     folder = stage_folder(options.work_dir, stage)
     if stage.kind == 'scenes':
         arguments = shlex.split(stage.options['arguments'])
-        return _python('make_scenes.py', stage.options['out'], *arguments, '--quiet')
+        return python_command('scenes', stage.options['out'], *arguments, '--quiet')
     if stage.kind == 'robustness':
         return _robustness(stage, options, folder)
     cfg = stage.load_config()
@@ -56,22 +55,24 @@ def command(stage: Stage, options: RunOptions) -> list[str] | None:
         checkpoint = whole_checkpoint(options.work_dir, stage.upstream)
         parts = ['--work-dir', folder, *_data_root(cfg, options), *_overrides(stage.overrides)]
         parts += ['--predictions', folder / 'predictions.parquet']
-        return _python('test.py', stage.config, checkpoint, *parts)
+        return python_command('test', stage.config, checkpoint, *parts)
     parts = ['--work-dir', folder, *_data_root(cfg, options), *_overrides(stage.overrides)]
     if is_trained(stage, folder):  # the runner, or the validation, was killed after the last step
         if stage.protocol is None:
             return None
-        return _python('test.py', stage.config, latest_checkpoint(folder), *parts)
+        return python_command('test', stage.config, latest_checkpoint(folder), *parts)
     parts += ['--seed', stage.seed, '--resume']
     parts += ['--total-batch', total_batch(stage, cfg, options.gpus)]
     if stage.upstream is not None:
         parts += ['--checkpoint', whole_checkpoint(options.work_dir, stage.upstream)]
     if options.launcher == 'pytorch':
-        return _shell('dist_train.sh', stage.config, options.gpus, *parts)
+        launcher = ('--launcher', 'pytorch')
+        return torchrun_command(options.gpus, 'train', stage.config, *launcher, *parts)
     if options.launcher == 'slurm':
         job = f'{stage.kind}-{stage.identity[:8]}'
-        return _shell('slurm_train.sh', options.partition, job, stage.config, options.gpus, *parts)
-    return _python('train.py', stage.config, *parts)
+        launch = (options.partition, job, options.gpus)
+        return srun_command(*launch, 'train', stage.config, '--launcher', 'slurm', *parts)
+    return python_command('train', stage.config, *parts)
 
 
 def total_batch(stage: Stage, cfg: Config, processes: int) -> int:
@@ -99,13 +100,11 @@ def total_batch(stage: Stage, cfg: Config, processes: int) -> int:
 
 def environment(options: RunOptions) -> dict[str, str]:
     """Return the environment of a stage: cores are shared among stages side by side."""
-    path = [str(TOOLS.parent), os.environ.get('PYTHONPATH', '')]
     return {
         'OMP_NUM_THREADS': str(max(available_cores() // options.jobs, 1)),
-        **os.environ,
-        'PYTHON': sys.executable,
+        'PYTHONWARNINGS': 'ignore',
+        **tool_runs.environment(),
         'PYTHONUNBUFFERED': '1',
-        'PYTHONPATH': os.pathsep.join(filter(None, path)),
     }
 
 
@@ -116,8 +115,8 @@ def _robustness(stage: Stage, options: RunOptions, folder: Path) -> list[str]:
     parts += _overrides({**tuned.overrides, **stage.overrides})
     parts += ['--limit', stage.limit] if stage.limit else []
     if options.launcher == 'none':
-        return _python('eval_robustness.py', *model, *parts)
-    several = _shell('dist_eval_robustness.sh', *model, options.gpus, *parts)
+        return python_command('robustness', *model, *parts)
+    several = torchrun_command(options.gpus, 'robustness', *model, *parts)
     if options.launcher == 'pytorch':
         return several
     job = ['srun', '-p', options.partition, f'--job-name=robustness-{stage.identity[:8]}']
@@ -146,11 +145,3 @@ def data_folder(cfg: Config, data_root: Path) -> Path | None:
 
 def _overrides(values: Mapping[str, Any]) -> list[str]:
     return ['--cfg-options', *(f'{key}={value}' for key, value in values.items())] if values else []
-
-
-def _python(tool: str, *arguments: object) -> list[str]:
-    return [sys.executable, str(TOOLS / tool), *map(str, arguments)]
-
-
-def _shell(tool: str, *arguments: object) -> list[str]:
-    return ['bash', str(TOOLS / tool), *map(str, arguments)]

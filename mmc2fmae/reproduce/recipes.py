@@ -26,7 +26,13 @@ DEVIATIONS = """## Where we leave the paper's print
 
 
 def write() -> Path:
-    """Write the page and return its path."""
+    """Write the page and return its path.
+
+    Raises:
+        FileNotFoundError: There is no checkout to write it to.
+    """
+    if not PAGE.parent.is_dir():
+        raise FileNotFoundError(f'{PAGE.parent} does not exist: the page belongs to a checkout')
     write_atomically(recipes_markdown().encode(), PAGE)
     return PAGE
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmc2fmae.engine.tool_runs import TOOLS
+from mmc2fmae.configs import CHECKOUT
 from mmc2fmae.env import collect as collect_environment
 from mmc2fmae.reproduce import results
 from mmc2fmae.reproduce.commands import RunOptions, command, environment
@@ -180,7 +180,7 @@ class _Runner:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    cwd=TOOLS.parent,
+                    cwd=CHECKOUT,  # None, without one: the current folder
                     env=environment(self.options),
                     start_new_session=True,  # Ctrl-C reaches the runner alone, which ends it
                     pass_fds=[self.lock.handle],

@@ -1,6 +1,5 @@
 """Tables as data: read, checked, and found by name."""
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,8 +8,10 @@ from typing import Any, NoReturn
 
 import yaml
 
-ROOT = Path(__file__).parents[2]
-TABLES = ROOT / 'configs/tables'
+from mmc2fmae.configs import FOLDER, ROOT
+from mmc2fmae.errors import nearest
+
+TABLES = FOLDER / 'tables'
 SUITE = TABLES / 'suite.yaml'
 SCRATCH = 'scratch'  # in place of a pre-training: the encoder starts from random weights
 TASKS = ('classification', 'detection', 'segmentation', 'robustness')
@@ -324,12 +325,6 @@ def pick_rows(tables: Iterable[Table], names: Iterable[str] | None) -> dict[str,
                 f'{", ".join(dict.fromkeys(known))}'
             )
     return {t.id: [row for row in t.rows if names is None or row.id in names] for t in tables}
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ', did you mean X?' where something known is close, otherwise nothing."""
-    found = difflib.get_close_matches(name, list(known), 1, 0.5)
-    return f', did you mean {found[0]}?' if found else ''
 
 
 _REQUIRED = object()

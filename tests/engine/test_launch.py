@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from mmc2fmae.cli import run_options
 from mmc2fmae.engine import launch
 from mmc2fmae.errors import CheckpointMismatch
 from mmc2fmae.visualization import draw_run
@@ -17,8 +18,8 @@ from tests.conftest import ROOT
 def run(config, *options):
     """Train as tools/train.py does and return the runner; ``Type.field=value`` is a --set."""
     parser = argparse.ArgumentParser()
-    launch.add_common_arguments(parser)
-    launch.add_train_arguments(parser)
+    run_options.add_common_arguments(parser)
+    run_options.add_train_arguments(parser)
     words = [f'--set={word}' for word in map(str, options) if word[:1].isupper()]
     words = [str(config), *(str(word) for word in options if not str(word)[:1].isupper()), *words]
     args = parser.parse_args(words)

@@ -79,12 +79,14 @@ def test_commands_of_all_launchers(tmp_path):
     ]  # fmt: skip
     options = dict(work_dir=tmp_path, data_root=tmp_path.__class__('/d'))
     alone = command(start, RunOptions(**options))
-    assert alone[1].endswith('tools/train.py') and alone[3:] == tail
+    assert alone[1:4] == ['-m', 'mmc2fmae', 'train'] and alone[5:] == tail
     torchrun = command(start, RunOptions(**options, launcher='pytorch', gpus=4))
-    assert torchrun[0] == 'bash' and torchrun[1].endswith('tools/dist_train.sh')
-    assert torchrun[3:] == ['4', *tail]
+    assert torchrun[1:3] == ['-m', 'torch.distributed.run'] and '--nproc_per_node=4' in torchrun
+    assert torchrun[8:11] == ['-m', 'mmc2fmae', 'train']
+    assert torchrun[12:] == ['--launcher', 'pytorch', *tail]
     slurm = command(start, RunOptions(**options, launcher='slurm', gpus=8, partition='gpu'))
-    assert slurm[2:4] == ['gpu', f'pretrain-{start.identity[:8]}'] and slurm[5:] == ['8', *tail]
+    assert slurm[:4] == ['srun', '-p', 'gpu', f'--job-name=pretrain-{start.identity[:8]}']
+    assert '--ntasks=8' in slurm and slurm[-len(tail) - 2 :] == ['--launcher', 'slurm', *tail]
     with pytest.raises(PlanError, match=r'checkpoint of pretrain-mae_vitb_400e\S+ is gone'):
         command(tuned, RunOptions(**options))
 
@@ -99,7 +101,15 @@ def test_iterations_are_never_parts_of_a_step(tmp_path):
 def test_scenes_and_cores(tmp_path, monkeypatch):
     scenes = stages(['table1'], 'mini', ['scratch'])[0]
     made = command(scenes, RunOptions(tmp_path, tmp_path))
-    assert made[2:] == [scenes.options['out'], '--train', '6000', '--val', '1000', '--quiet']
+    assert made[3:] == [
+        'scenes',
+        scenes.options['out'],
+        '--train',
+        '6000',
+        '--val',
+        '1000',
+        '--quiet',
+    ]
     monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
     monkeypatch.setattr('os.sched_getaffinity', lambda _: {0, 1, 2, 3}, raising=False)
     assert environment(RunOptions(tmp_path, tmp_path, jobs=2))['OMP_NUM_THREADS'] == '2'

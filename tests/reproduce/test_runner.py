@@ -215,7 +215,7 @@ def test_a_training_that_ended_without_its_result_is_not_repeated(bench):
         path.unlink()
     assert commands.command(start, bench.options()) is None
     test = commands.command(tuned, bench.options())
-    assert test[1].endswith('tools/test.py') and test[3].endswith('epoch_2.pth')
+    assert test[1:4] == ['-m', 'mmc2fmae', 'test'] and test[5].endswith('epoch_2.pth')
     logs = folder / '20270101_000000'  # what that tool leaves is read like a validation
     logs.mkdir()
     (logs / '20270101_000000.json').write_text('{"accuracy/top1": 12.5, "time": 1}')
@@ -240,5 +240,5 @@ def test_predictions_are_kept_on_request(bench):
     assert last.kind == 'predictions' and last.upstream.kind == 'finetune'
     run(bench, bench.plan(rows=['a'], tables=['tablea']))
     made = commands.command(last, bench.options())
-    assert made[1].endswith('tools/test.py') and made[3].endswith('epoch_2.pth')
+    assert made[1:4] == ['-m', 'mmc2fmae', 'test'] and made[5].endswith('epoch_2.pth')
     assert made[-1].endswith(f'{last.key}/predictions.parquet')

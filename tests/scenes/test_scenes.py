@@ -310,12 +310,12 @@ def test_the_tool_writes_scenes_and_explains_errors(tmp_path, monkeypatch, capsy
     def call(*args):
         command = [str(TOOL), str(tmp_path / 'out'), '--train', '10', '--val', '0', *args]
         monkeypatch.setattr(sys, 'argv', command)
-        runpy.run_path(str(TOOL), run_name='__main__')
+        with pytest.raises(SystemExit) as stop:
+            runpy.run_path(str(TOOL), run_name='__main__')
+        return stop.value.code
 
-    call('--size', '32', '--objects', '1', '2')
+    assert call('--size', '32', '--objects', '1', '2') == 0
     done = capsys.readouterr()
     assert done.out.strip() == str(tmp_path / 'out')
-    with pytest.raises(SystemExit) as stop:
-        call('--size', '9')
-    assert stop.value.code == 2
+    assert call('--size', '9') == 2
     assert 'error: SceneSpec.size: got 9' in capsys.readouterr().err

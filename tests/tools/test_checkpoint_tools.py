@@ -44,8 +44,8 @@ def test_convert_prints_what_it_did_and_overwrites_only_by_force(tmp_path, tool)
     assert 'read back and found the same' in out
     assert read_backbone(dst).preprocessing.mean == (0.5, 0.5, 0.5)
     status, _, err = tool(*command)
-    assert status == 1
-    assert err.startswith('error: ') and '--force' in err
+    assert status == 2
+    assert err.startswith('tools/convert_checkpoint.py: error: ') and '--force' in err
     assert tool(*command, '--force')[0] == 0
 
 
@@ -53,7 +53,10 @@ def test_mean_without_std_is_an_error(tmp_path, tool):
     torch.save(timm_vit().state_dict(), tmp_path / 'x.pth')
     command = ('convert_checkpoint', tmp_path / 'x.pth', tmp_path / 'hf', '--to', 'huggingface')
     status, _, err = tool(*command, '--mean', 0.5, 0.5, 0.5)
-    assert (status, err) == (1, 'error: --mean and --std belong together: give both\n')
+    assert (status, err) == (
+        2,
+        'tools/convert_checkpoint.py: error: --mean and --std belong together: give both\n',
+    )
 
 
 def test_features_then_neighbours(tmp_path, tool):

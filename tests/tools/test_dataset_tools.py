@@ -69,7 +69,7 @@ def test_sheets_show_the_photographs_that_were_asked_for(data_root, start, capfd
     for options, message in (
         (('--worst', 2, '--by', 'score'), 'no photograph has a score'),
         (('--names', 'nowhere.jpg'), 'nowhere.jpg does not exist'),
-        (('--number', 0), 'invalid positive value'),
+        (('--number', 0), 'expected a number above 0'),
     ):
         assert start('browse_dataset.py', data_root, out, *options) == 2
         assert message in capfd.readouterr().err

@@ -12,7 +12,11 @@ TOOL = Path(__file__).parents[2] / 'tools/pack_labels.py'
 
 def start(monkeypatch, *arguments: object) -> None:
     monkeypatch.setattr(sys, 'argv', [str(TOOL), *map(str, arguments)])
-    runpy.run_path(str(TOOL), run_name='__main__')
+    try:
+        runpy.run_path(str(TOOL), run_name='__main__')
+    except SystemExit as stop:
+        if stop.code:
+            raise
 
 
 def test_pack_verify_unpack(tmp_path, monkeypatch, capsys):

@@ -1,24 +1,16 @@
 """The command line of tools/reproduce.py."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 
-TOOL = Path(__file__).parents[2] / 'tools/reproduce.py'
-SPEC = importlib.util.spec_from_file_location('reproduce', TOOL)
-reproduce = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(reproduce)
+from mmc2fmae.cli import main
 
 
 @pytest.fixture
-def tool(monkeypatch, capsys):
+def tool(capsys):
     """Call the tool with arguments; returns status, stdout and stderr."""
 
     def call(*arguments):
-        monkeypatch.setattr(sys, 'argv', ['reproduce.py', *map(str, arguments)])
-        status = reproduce.main()
+        status = main(['reproduce', *map(str, arguments)])
         return status, *capsys.readouterr()
 
     return call

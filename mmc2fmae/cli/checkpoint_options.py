@@ -1,4 +1,4 @@
-"""Command-line options of the tools that read a checkpoint of any house."""
+"""Options of the commands that read a checkpoint of any house."""
 
 import argparse
 from typing import Any
@@ -29,3 +29,19 @@ def stated(args: argparse.Namespace) -> dict[str, Any]:
     if (args.mean is None) != (args.std is None):
         raise ValueError('--mean and --std belong together: give both')
     return {name: getattr(args, name) for name in OPTIONS}
+
+
+def add_feature_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that all tools share which compute features."""
+    parser.add_argument('--size', type=int, help="side of the input (the checkpoint's)")
+    parser.add_argument('--batch-size', type=int, default=64)
+    parser.add_argument('--workers', type=int, default=2, help='processes that read images')
+    parser.add_argument('--device', help='cpu, cuda, ... (a GPU where there is one)')
+    parser.add_argument('--half', action='store_true', help='float16 throughout; needs a GPU')
+
+
+def device(args: argparse.Namespace) -> str:
+    """Return the device of the command line, by default a GPU where there is one."""
+    import torch
+
+    return args.device or ('cuda' if torch.cuda.is_available() else 'cpu')

@@ -1,0 +1,162 @@
+"""The most common things in Python: train, embed images, load an encoder (docs/python.md)."""
+
+import os
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from mmpretrain.models import VisionTransformer
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from mmc2fmae.checkpoints import Preprocessing
+
+    Picture = str | os.PathLike | Image | np.ndarray
+
+
+def train(
+    config: str | os.PathLike,
+    data_root: str | os.PathLike | None = None,
+    work_dir: str | os.PathLike | None = None,
+    **options: object,
+) -> Path | None:
+    """Train what a config describes, as ``mmc2fmae train`` does, in this process.
+
+    Args:
+        config: A file, or ``mmc2fmae::...`` for a config of the project.
+        data_root: Folder of the data, in place of the config's.
+        work_dir: Folder of the run (``work_dirs/CONFIG_NAME``).
+        **options: Further options of ``mmc2fmae train``, with underscores: ``resume='auto'``,
+            ``seed=0``, ``cfg_options={'train_cfg.max_epochs': 10}``, ...
+
+    Returns:
+        The newest checkpoint of the run, None where it saved none.
+
+    Raises:
+        TypeError: There is no such option.
+        FileNotFoundError: Config, data or a checkpoint does not exist.
+        ValueError: Config and options do not fit together.
+
+    >>> import mmc2fmae
+    >>> checkpoint = mmc2fmae.train(
+    ...     'mmc2fmae::mini/c2fmae_mini_scenes.py',
+    ...     data_root='data/scenes',
+    ...     cfg_options={'train_cfg.max_epochs': 1, 'train_dataloader.batch_size': 2},
+    ... )
+    >>> print(checkpoint)
+    work_dirs/c2fmae_mini_scenes/epoch_1.pth
+    """
+    from mmc2fmae.checkpoints.finding import latest_checkpoint
+    from mmc2fmae.cli.run_options import add_common_arguments, add_train_arguments
+    from mmc2fmae.engine import launch
+    from mmc2fmae.errors import nearest
+
+    parser = ArgumentParser()
+    add_common_arguments(parser)
+    add_train_arguments(parser)
+    args = parser.parse_args([str(config)])
+    named = dict(data_root=data_root, work_dir=work_dir, **options)
+    for name, value in named.items():
+        if name not in args:
+            raise TypeError(f'train() has no option {name!r}{nearest(name, vars(args))}')
+        if value is not None:
+            setattr(args, name, str(value) if isinstance(value, os.PathLike) else value)
+    cfg = launch.load_config(args)
+    launch.apply_train_options(cfg, args)
+    launch.build_runner(cfg).train()
+    return latest_checkpoint(cfg.work_dir)
+
+
+def embed(
+    checkpoint: str | os.PathLike,
+    images: 'Picture | Sequence[Picture]',
+    token: str = 'cls',
+    size: int | None = None,
+    batch_size: int = 64,
+    workers: int = 0,
+    device: str | None = None,
+    **stated: object,
+) -> 'Tensor':
+    """Return one feature vector an image, from the plain ViT of any checkpoint.
+
+    Args:
+        checkpoint: Checkpoint of this project, MAE, timm, Hugging Face, ... (docs/checkpoints.md).
+        images: A folder, a file, a ``.txt`` list, or a sequence of files, PIL images or uint8
+            arrays (H, W, 3) in RGB.
+        token: 'cls' for the class token, 'mean' for the mean over patches, of the last block.
+        size: Side of the square input in pixels (the checkpoint's).
+        batch_size: Images of a forward pass.
+        workers: Processes that read images; 0 reads in this one.
+        device: 'cpu', 'cuda', ...; by default a GPU where there is one.
+        **stated: What the file may not say: ``num_heads``, ``mean``, ``std``, ...
+
+    Returns:
+        (N, D) float32 on the CPU, in the order of the images; a folder's are sorted by name.
+
+    Raises:
+        FileNotFoundError: There is no such checkpoint or image.
+        ValueError: The checkpoint is no ViT's, or an image cannot be read.
+
+    >>> import mmc2fmae
+    >>> mmc2fmae.embed('work_dirs/c2fmae_mini_scenes/epoch_1.pth', 'data/scenes/val').shape
+    torch.Size([2, 192])
+    """
+    import torch
+    from PIL import Image
+
+    from mmc2fmae.evaluation.features import FeatureOptions, compute_features, find_images
+
+    if token not in ('cls', 'mean'):
+        raise ValueError(f"token {token!r}: expected 'cls' or 'mean'")
+    if isinstance(images, str | os.PathLike):
+        sources = find_images(images)
+    else:
+        pictures = images if isinstance(images, Sequence) else [images]
+        sources = []
+        for one in pictures:
+            if isinstance(one, str | os.PathLike):
+                sources += find_images(one)
+            else:
+                sources.append(one if isinstance(one, Image.Image) else Image.fromarray(one))
+    if not sources:
+        raise ValueError('no images to embed')
+    vit, preprocessing = load_encoder(checkpoint, **stated)
+    device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    how = FeatureOptions((token,), (), size, batch_size, workers, device)
+    (features,) = compute_features(vit, preprocessing, sources, how).values()
+    return features
+
+
+def load_encoder(
+    checkpoint: str | os.PathLike, out_type: str = 'raw', **stated: object
+) -> 'tuple[VisionTransformer, Preprocessing]':
+    """Return the plain ViT of any checkpoint with its weights, and how images are prepared for it.
+
+    Args:
+        checkpoint: Checkpoint of this project, MAE, timm, Hugging Face, ... (docs/checkpoints.md).
+        out_type: What the module returns for a block: 'raw' (B, 1 + N, D), class token first,
+            'cls_token' (B, D) or 'featmap' (B, D, h, w).
+        **stated: What the file may not say: ``num_heads``, ``mean``, ``std``, ...
+
+    Returns:
+        The module in evaluation mode, and the preprocessing: ``preprocessing.transform()`` makes a
+        (3, H, W) tensor of a PIL image.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no checkpoint of a plain ViT; the message lists the keys.
+
+    >>> import mmc2fmae
+    >>> from PIL import Image
+    >>> vit, preprocessing = mmc2fmae.load_encoder('work_dirs/c2fmae_mini_scenes/epoch_1.pth')
+    >>> image = preprocessing.transform()(Image.new('RGB', (640, 480)))
+    >>> (tokens,) = vit(image[None])  # the class token, then 8 x 8 patches
+    >>> tokens.shape
+    torch.Size([1, 65, 192])
+    """
+    from mmc2fmae.checkpoints import build_backbone
+
+    return build_backbone(os.fspath(checkpoint), out_type, **stated)

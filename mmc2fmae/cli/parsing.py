@@ -1,0 +1,68 @@
+"""argparse as this project uses it: one line for a mistake, and the nearest name."""
+
+import argparse
+import re
+from collections.abc import Iterator
+from typing import NoReturn
+
+from mmc2fmae.errors import nearest
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line and name the nearest option or choice."""
+
+    def parse_known_args(self, args=None, namespace=None) -> tuple[argparse.Namespace, list[str]]:
+        """Parse; what is unknown is an error of the innermost parser, which knows its options."""
+        namespace, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            options = [name for action in self._actions for name in action.option_strings]
+            found = [w + nearest(w.partition('=')[0], options) for w in unknown if w[:1] == '-']
+            self.error(f'unrecognized arguments: {"; ".join(found) or " ".join(unknown)}')
+        return namespace, unknown
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and exit with status 2."""
+        choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        if choice:
+            message += nearest(choice[1], re.findall(r'[\w.-]+', choice[2]))
+        self.exit(2, f'{self.prog}: error: {message} (`{self.prog} --help`)\n')
+
+
+class KeyValues(argparse.Action):
+    """KEY=VALUE pairs as a dict, with values as mmengine reads them; repeated options add up."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        """Put the pairs into the namespace."""
+        for pair in values:
+            if '=' not in pair:
+                raise argparse.ArgumentError(self, f'{pair!r}: expected KEY=VALUE')
+        from mmengine.config import DictAction  # not above: it imports torch
+
+        DictAction(self.option_strings, self.dest)(parser, namespace, values, option_string)
+
+
+def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """Yield a parser and those of all of its sub-commands."""
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                yield from parsers(inner)
+
+
+def accept_debug(parser: argparse.ArgumentParser) -> None:
+    """Let a command and its sub-commands take ``--debug``."""
+    for each in parsers(parser):
+        each.add_argument(
+            '--debug',
+            action='store_true',
+            default=argparse.SUPPRESS,
+            help='show the traceback of an error',
+        )
+
+
+def at_least_one(text: str) -> int:
+    """Read a whole number of at least 1."""
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f'{text!r}: expected a number above 0')
+    return int(text)

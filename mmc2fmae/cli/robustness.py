@@ -1,0 +1,52 @@
+"""Evaluate a fine-tuned classifier on ImageNet-A, -R, -Sketch and -C, or on sets of your own."""
+
+import argparse
+
+from mmc2fmae.cli.parsing import KeyValues
+
+EXPECTED = (RuntimeError,)  # an image that cannot be read, a process that ended early
+SETS = 'mmc2fmae::cls/robustness/imagenet.py'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument('config', help='config of the classifier (mmpretrain)')
+    parser.add_argument('checkpoint', help='its fine-tuned weights')
+    parser.add_argument('--sets', default=SETS, help='config of the sets (%(default)s)')
+    parser.add_argument('--data-root', default='data', help='holds the folders of the sets')
+    parser.add_argument('--only', nargs='+', default=[], metavar='SET', help='these sets alone')
+    parser.add_argument('--out', help='results (work_dirs/CONFIG/robustness_CHECKPOINT)')
+    parser.add_argument('--batch-size', type=int, default=128, help='images at a time')
+    parser.add_argument('--workers', type=int, default=4, help='loader processes a GPU')
+    parser.add_argument('--limit', type=int, help='smoke run: images a cell; no result')
+    parser.add_argument(
+        '--amp',
+        nargs='?',
+        const='bfloat16',
+        choices=['bfloat16', 'float16'],
+        help='mixed precision (bfloat16 unless said otherwise)',
+    )
+    parser.add_argument('--device', help='cpu, cuda:1, ... (a GPU for each process)')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=KeyValues,
+        metavar='KEY=VALUE',
+        help='fields of either config, such as robustness.sets.imagenet-sketch.folder=sketch',
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Evaluate.
+
+    Raises:
+        ValueError: A number is out of range.
+    """
+    if min(args.batch_size, args.limit or 1) < 1 or args.workers < 0:
+        raise ValueError('--batch-size and --limit are at least 1, --workers at least 0')
+    from mmc2fmae.configs import find
+    from mmc2fmae.engine.launch import leave_processes
+    from mmc2fmae.evaluation.robustness import evaluate_robustness
+
+    evaluate_robustness(**vars(args) | dict(config=find(args.config), sets=find(args.sets)))
+    leave_processes()

@@ -1,0 +1,74 @@
+"""Options of training and testing; mmc2fmae.engine.launch applies them."""
+
+import argparse
+
+from mmc2fmae.cli.parsing import KeyValues
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that training and testing share."""
+    parser.add_argument('config', help='config file, or mmc2fmae::... (`mmc2fmae configs`)')
+    parser.add_argument('--work-dir', help='folder of the run (work_dirs/CONFIG_NAME)')
+    parser.add_argument('--data-root', help="folder of the data, in place of the config's")
+    parser.add_argument(
+        '--tensorboard', action='store_true', help='also log to TensorBoard, into the work dir'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=KeyValues,
+        metavar='KEY=VALUE',
+        help='config fields to override, such as train_cfg.max_epochs=10',
+    )
+    parser.add_argument(
+        '--set',
+        action='append',
+        default=[],
+        metavar='TYPE.FIELD=VALUE',
+        help='set a field of every part of a type, such as JointRandomResizedCrop.size=448; may '
+        'be given several times',
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument(
+        '--local_rank', '--local-rank', type=int, default=0, help='set by launchers'
+    )
+
+
+def add_train_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of training alone."""
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='continue an interrupted run, by default from its newest whole checkpoint',
+    )
+    parser.add_argument(
+        '--init-from', metavar='CHECKPOINT', help='start a new run from these weights'
+    )
+    parser.add_argument(
+        '--checkpoint',
+        metavar='CHECKPOINT',
+        help="fill the model's backbone from this pre-trained checkpoint, of whatever source "
+        '(docs/checkpoints.md)',
+    )
+    parser.add_argument(
+        '--amp',
+        nargs='?',
+        const='bfloat16',
+        choices=['bfloat16', 'float16'],
+        help='mixed precision (bfloat16 unless said otherwise)',
+    )
+    parser.add_argument('--compile', action='store_true', help='use torch.compile')
+    parser.add_argument('--seed', type=int, help="random seed, in place of the config's")
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate with the batch size that this machine really runs',
+    )
+    parser.add_argument(
+        '--total-batch',
+        type=int,
+        metavar='N',
+        help='reach this total batch size by accumulating gradients, learning rate unchanged',
+    )

@@ -1,0 +1,52 @@
+"""Write the built-in multi-granular scenes to disk: photographs, label maps, COCO and ADE20K."""
+
+import argparse
+from dataclasses import fields
+
+EXPECTED = (RuntimeError,)  # a worker died
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options, one of them for every field of SceneSpec."""
+    from mmc2fmae.scenes.spec import SceneSpec  # not above: its package imports numpy
+
+    parser.add_argument('out', help='folder to create, e.g. data/scenes')
+    parser.add_argument('--train', type=int, default=4000, metavar='N', help='default: 4000')
+    parser.add_argument('--val', type=int, default=1000, metavar='N', help='default: 1000')
+    parser.add_argument('--seed', type=int, default=0, help='default: 0')
+    parser.add_argument('--workers', type=int, metavar='N', help='default: one for each core')
+    parser.add_argument('--overwrite', action='store_true', help='replace other scenes at OUT')
+    parser.add_argument('--quiet', action='store_true', help='no progress')
+    group = parser.add_argument_group('the scenes', 'See SceneSpec for what these mean.')
+    for field in fields(SceneSpec):
+        pair = isinstance(field.default, tuple)
+        default = ' '.join(map(str, field.default)) if pair else field.default
+        group.add_argument(
+            '--' + field.name.replace('_', '-'),
+            type=type(field.default[0] if pair else field.default),
+            nargs=2 if pair else None,
+            metavar=('LEAST', 'MOST') if pair else 'X',
+            default=field.default,
+            help=f'default: {default}',
+        )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the scenes."""
+    from mmc2fmae.scenes import SceneSpec, write_scenes
+
+    spec = SceneSpec(**{field.name: getattr(args, field.name) for field in fields(SceneSpec)})
+    try:
+        out = write_scenes(
+            args.out,
+            spec,
+            args.train,
+            args.val,
+            args.seed,
+            args.workers,
+            overwrite=args.overwrite,
+            quiet=args.quiet,
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f'{args.out} is as it was') from None
+    print(out)

@@ -1,0 +1,38 @@
+"""Evaluate a checkpoint with the test data and metrics of a config."""
+
+import argparse
+
+from mmc2fmae.cli.run_options import add_common_arguments
+from mmc2fmae.configs import blame
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of testing."""
+    add_common_arguments(parser)
+    parser.add_argument('checkpoint', help='weights to evaluate')
+    parser.add_argument(
+        '--predictions',
+        metavar='FILE',
+        help='also write one line a photograph, for classifiers: a Parquet file',
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Test."""
+    from mmc2fmae.engine import launch
+    from mmc2fmae.evaluation import prediction_file  # noqa: F401  (registers the metric)
+
+    cfg = launch.load_config(args)
+    if not cfg.get('test_dataloader'):
+        raise ValueError(
+            f'{args.config} has no test_dataloader: pre-training has no test, look at its '
+            'reconstructions with tools/visualize_run.py (mmc2fmae show-run)'
+        )
+    if args.predictions:
+        metric = dict(type='PredictionFile', path=args.predictions)
+        metrics = cfg.test_evaluator
+        cfg.test_evaluator = [*(metrics if isinstance(metrics, list) else [metrics]), metric]
+    cfg.load_from = args.checkpoint
+    with blame(args.config, launch.is_config_mistake):
+        launch.build_runner(cfg).test()
+    launch.leave_processes()

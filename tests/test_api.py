@@ -1,0 +1,93 @@
+"""The calls of docs/python.md, and the examples of their docstrings."""
+
+import doctest
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import mmc2fmae
+from mmc2fmae import api
+from mmc2fmae.checkpoints import export_backbone, read_backbone
+from mmc2fmae.scenes import SceneSpec, write_scenes
+from tests.checkpoints.conftest import timm_vit
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope='module')
+def place(tmp_path_factory):
+    """Return a folder with four scenes to train on and two to look at."""
+    folder = tmp_path_factory.mktemp('place')
+    write_scenes(folder / 'data/scenes', SceneSpec(), 4, 2, workers=1, progress=False)
+    return folder
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    torch.save(timm_vit().state_dict(), tmp_path / 'vit.pth')
+    return tmp_path / 'vit.pth'
+
+
+class Shown(doctest.OutputChecker):
+    """Compares what an example shows; where it shows nothing, a training logs all the same."""
+
+    def check_output(self, want, got, flags):
+        return not want or super().check_output(want, got, flags)
+
+
+@pytest.mark.parametrize('name', ['train', 'embed', 'load_encoder'])  # the first makes a checkpoint
+def test_the_examples_of_the_docstrings_run(place, monkeypatch, name):
+    monkeypatch.chdir(place)
+    (example,) = doctest.DocTestFinder(recurse=False).find(getattr(api, name), name, globs={})
+    runner = doctest.DocTestRunner(Shown(), verbose=False)
+    told = []
+    runner.run(example, out=told.append)
+    assert example.examples and runner.summarize(verbose=False).failed == 0, ''.join(told)
+
+
+def test_files_pictures_and_arrays_have_the_same_features(checkpoint, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / 'a.png')
+    how = dict(device='cpu', token='mean')
+    one = mmc2fmae.embed(checkpoint, tmp_path / 'a.png', **how)
+    several = [str(tmp_path / 'a.png'), Image.fromarray(pixels), pixels]
+    assert one.shape == (1, 128)
+    assert torch.equal(mmc2fmae.embed(checkpoint, several, **how), one.expand(3, -1))
+    assert torch.equal(mmc2fmae.embed(checkpoint, pixels, **how), one)
+
+
+def test_an_unknown_option_names_the_nearest(tmp_path):
+    with pytest.raises(TypeError, match=r"no option 'cfg_option', did you mean cfg_options\?"):
+        mmc2fmae.train('mmc2fmae::mini/demo.py', cfg_option={})
+    with pytest.raises(FileNotFoundError, match=r'did you mean mmc2fmae::mini/demo\.py'):
+        mmc2fmae.train('mini/demmo.py')
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        mmc2fmae.trian  # noqa: B018
+
+
+def test_torch_hub_loads_the_encoder_from_the_checkout(checkpoint):
+    vit = torch.hub.load(str(ROOT), 'c2fmae', source='local', checkpoint=str(checkpoint))
+    mine, _ = mmc2fmae.load_encoder(checkpoint)
+    images = torch.randn(1, 3, 32, 32)
+    assert torch.equal(vit(images)[0], mine(images)[0])
+
+
+def test_an_exported_folder_goes_to_the_hub_and_back(checkpoint, tmp_path, monkeypatch):
+    transformers = pytest.importorskip('transformers')
+    hub = pytest.importorskip('huggingface_hub')
+    export_backbone(read_backbone(checkpoint), tmp_path / 'hf', 'huggingface')
+    vit = transformers.ViTModel.from_pretrained(tmp_path / 'hf', add_pooling_layer=False).eval()
+    mine, _ = mmc2fmae.load_encoder(checkpoint)
+    images = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.allclose(vit(images).last_hidden_state, mine(images)[0], atol=1e-5)
+
+    sent = {}
+    monkeypatch.setattr(hub.HfApi, 'upload_folder', lambda self, **how: sent.update(how))
+    hub.HfApi(token='none').upload_folder(repo_id='me/vit', folder_path=tmp_path / 'hf')
+    assert {path.name for path in sent['folder_path'].iterdir()} == {
+        'config.json', 'model.safetensors', 'preprocessor_config.json',
+    }  # fmt: skip
+    vit.save_pretrained(tmp_path / 'back')  # what push_to_hub uploads
+    assert read_backbone(tmp_path / 'back').arch == read_backbone(checkpoint).arch
