@@ -4,7 +4,7 @@ import os
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
     from mmc2fmae.checkpoints import Preprocessing
 
-    Picture = str | os.PathLike | Image | np.ndarray
+    Picture = str | os.PathLike[str] | Image | np.ndarray
 
 
 def train(
-    config: str | os.PathLike,
-    data_root: str | os.PathLike | None = None,
-    work_dir: str | os.PathLike | None = None,
+    config: str | os.PathLike[str],
+    data_root: str | os.PathLike[str] | None = None,
+    work_dir: str | os.PathLike[str] | None = None,
     **options: object,
 ) -> Path | None:
     """Train what a config describes, as ``mmc2fmae train`` does, in this process.
@@ -71,14 +71,14 @@ def train(
 
 
 def embed(
-    checkpoint: str | os.PathLike,
+    checkpoint: str | os.PathLike[str],
     images: 'Picture | Sequence[Picture]',
     token: str = 'cls',
     size: int | None = None,
     batch_size: int = 64,
     workers: int = 0,
     device: str | None = None,
-    **stated: object,
+    **stated: Any,
 ) -> 'Tensor':
     """Return one feature vector an image, from the plain ViT of any checkpoint.
 
@@ -112,7 +112,7 @@ def embed(
     if token not in ('cls', 'mean'):
         raise ValueError(f"token {token!r}: expected 'cls' or 'mean'")
     if isinstance(images, str | os.PathLike):
-        sources = find_images(images)
+        sources: list[Path | Image.Image] = [*find_images(images)]
     else:
         pictures = images if isinstance(images, Sequence) else [images]
         sources = []
@@ -131,7 +131,7 @@ def embed(
 
 
 def load_encoder(
-    checkpoint: str | os.PathLike, out_type: str = 'raw', **stated: object
+    checkpoint: str | os.PathLike[str], out_type: str = 'raw', **stated: Any
 ) -> 'tuple[VisionTransformer, Preprocessing]':
     """Return the plain ViT of any checkpoint with its weights, and how images are prepared for it.
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
+from typing import Any, Literal
 
 # Import name -> what pip installs; the same versions as in pyproject.toml (a test compares them).
 REQUIREMENTS = {
@@ -175,11 +175,11 @@ def fill_mmcv_operators() -> Gap:
     """Register a module `mmcv._ext` on top of torchvision where mmcv comes without one."""
     name = 'mmcv operators'
     # A look into mmcv's folder: find_spec('mmcv._ext') would import mmcv.
-    folder = importlib.util.find_spec('mmcv').submodule_search_locations
-    if PathFinder.find_spec('mmcv._ext', folder):
+    mmcv = importlib.util.find_spec('mmcv')
+    if mmcv and PathFinder.find_spec('mmcv._ext', mmcv.submodule_search_locations):
         return Gap(name, 'ok', 'compiled mmcv')
     if 'mmcv._ext' not in sys.modules:
-        ext = ModuleType('mmcv._ext', 'Stands in for the compiled operators of mmcv.')
+        ext: Any = ModuleType('mmcv._ext', 'Stands in for the compiled operators of mmcv.')
         ext.nms = _nms
         ext.roi_align_forward = _roi_align_forward
         ext.roi_align_backward = _roi_align_backward
@@ -267,7 +267,8 @@ def allow_checkpoint_types() -> Gap:
     from mmengine.logging import HistoryBuffer
 
     # numpy 1 and 2 keep these two functions in modules of different names.
-    functions = {f.__name__: f for f in (np.zeros(0).__reduce__()[0], np.float64().__reduce__()[0])}
+    reduced: list[Any] = [np.zeros(0).__reduce__()[0], np.float64().__reduce__()[0]]
+    functions = {function.__name__: function for function in reduced}
     codes = np.typecodes['AllInteger'] + np.typecodes['AllFloat'] + '?U'
     torch.serialization.add_safe_globals(
         [
@@ -390,7 +391,8 @@ def replace_pkg_resources() -> Gap:
 
     # mmengine's modules hold their own references to the two functions.
     for module in ('utils.package_utils', 'utils', 'config.config', 'hub.hub'):
-        if loaded := sys.modules.get(f'mmengine.{module}'):
+        loaded: Any = sys.modules.get(f'mmengine.{module}')
+        if loaded:
             loaded.get_installed_path = _installed_path
             loaded.is_installed = _is_installed
     return Gap(name, 'filled in', 'importlib.metadata in place of pkg_resources')
@@ -398,10 +400,13 @@ def replace_pkg_resources() -> Gap:
 
 def _installed_path(package: str) -> str:
     # `package` is the name of a distribution (mmsegmentation) or of a module (mmseg).
-    if importlib.util.find_spec(package) is None:
+    spec = importlib.util.find_spec(package)
+    if spec is None:
         modules = importlib.metadata.distribution(package).read_text('top_level.txt')
-        package = modules.split()[0]
-    return os.path.dirname(importlib.util.find_spec(package).origin)
+        spec = importlib.util.find_spec((modules or package).split()[0])
+    if spec is None or spec.origin is None:
+        raise importlib.metadata.PackageNotFoundError(package)
+    return os.path.dirname(spec.origin)
 
 
 def _is_installed(package: str) -> bool:
@@ -419,7 +424,7 @@ def restore_find_loader() -> Gap:
     name = 'pkgutil.find_loader'
     if hasattr(pkgutil, 'find_loader'):
         return Gap(name, 'ok', 'this Python has it')
-    pkgutil.find_loader = _find_loader
+    setattr(pkgutil, 'find_loader', _find_loader)  # noqa: B010  (typeshed knows other Pythons)
     return Gap(name, 'filled in', 'importlib.util.find_spec in its place')
 
 

@@ -65,12 +65,13 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def _hardware() -> dict[str, Any]:
-    hardware = {
+    gpus: list[str] = []
+    hardware: dict[str, Any] = {
         'cpu': _cpu(),
         'cores': os.cpu_count(),
         'memory_gib': round(os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30, 1),
         'cuda': None,
-        'gpus': [],
+        'gpus': gpus,
     }
     try:
         import torch
@@ -79,7 +80,7 @@ def _hardware() -> dict[str, Any]:
     hardware['cuda'] = torch.version.cuda
     for i in range(torch.cuda.device_count()):
         gpu = torch.cuda.get_device_properties(i)
-        hardware['gpus'].append(f'{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB')
+        gpus.append(f'{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB')
     return hardware
 
 

@@ -19,7 +19,7 @@ from tests.conftest import ROOT
 def place(tmp_path_factory):
     """Return a folder with four scenes to train on and two to look at."""
     folder = tmp_path_factory.mktemp('place')
-    write_scenes(folder / 'data/scenes', SceneSpec(), 4, 2, workers=1, progress=False)
+    write_scenes(folder / 'data/scenes', SceneSpec(), 4, 2, workers=1, quiet=True)
     return folder
 
 

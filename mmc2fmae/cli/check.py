@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 
 from mmc2fmae.cli.dataset_options import add_layout_arguments
@@ -55,7 +56,8 @@ def run(args: argparse.Namespace) -> int:
     report = summarise(scan, settings, classes)
     out = args.out or Path(args.root, f'check_{Path(layout.folders["rgb"]).name}')
     write_report(out, report, scan)
-    sys.stdout.reconfigure(errors='backslashreplace')  # names of files need not be UTF-8
+    if isinstance(sys.stdout, TextIOWrapper):  # not where a test or a notebook took its place
+        sys.stdout.reconfigure(errors='backslashreplace')  # names of files need not be UTF-8
     print(describe(report))
     print(f'{out / "report.html"}')
     return 1 if report['defects'] else 0

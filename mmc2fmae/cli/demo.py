@@ -28,7 +28,8 @@ def run(args: argparse.Namespace) -> None:
     print(f'\nC2FMAE demo finished in {time.time() - start:.0f} s')
     print_losses(args.work_dir)
     print(f'picture:    {picture.resolve()}')
-    print(f'checkpoint: {latest_checkpoint(args.work_dir).resolve()}')
+    newest = latest_checkpoint(args.work_dir)
+    print(f'checkpoint: {newest and newest.resolve()}')
 
 
 def print_losses(work_dir: Path) -> None:

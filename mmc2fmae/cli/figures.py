@@ -4,6 +4,7 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 from mmc2fmae.cli import checkpoint_options
 from mmc2fmae.cli.parsing import at_least_one
@@ -36,7 +37,7 @@ def add_photographs(parser: argparse.ArgumentParser) -> None:
 def add_samples(parser: argparse.ArgumentParser) -> None:
     """Add options of figures that need photographs with their maps."""
     parser.add_argument('--images', nargs='+', help='photographs, or folders of them')
-    pairs = dict(nargs='+', type=pair, default=[])
+    pairs: dict[str, Any] = dict(nargs='+', type=pair, default=[])
     parser.add_argument(
         '--maps', metavar='GRANULARITY=FOLDER', help='where the maps of --images lie', **pairs
     )

@@ -1,6 +1,10 @@
 """Each figure of `mmc2fmae figures`, from the command line's arguments to a page."""
 
 import argparse
+from collections.abc import Callable
+from typing import Any
+
+from matplotlib.figure import Figure
 
 from mmc2fmae.cli.checkpoint_options import stated
 from mmc2fmae.preparation.folders import find_classes
@@ -34,7 +38,7 @@ def draw_components(args: argparse.Namespace) -> figures.Page:
     return figures.draw_components(features, names, args.foreground, args.width)
 
 
-def draw_curricula(args: argparse.Namespace) -> figures.Page:
+def draw_curricula(args: argparse.Namespace) -> Figure:
     """Draw Figure 3."""
     curricula = [figures.find_curriculum(source) for source in args.curricula]
     return figures.draw_curricula(curricula, args.epochs, args.width)
@@ -93,7 +97,7 @@ def find_samples(
     if args.images:
         samples = inputs.samples_of_photographs(args.images, dict(args.maps))
     else:
-        spec = dict(type='MultiGranularDataset')
+        spec: dict[str, Any] = dict(type='MultiGranularDataset')
         if autoencoder:
             spec = autoencoder.cfg.train_dataloader.dataset.to_dict()
             if not (args.data_root or args.config):
@@ -111,7 +115,7 @@ def find_class_names(args: argparse.Namespace, autoencoder: Autoencoder) -> tupl
     return find_classes('', args.classes)[0] if args.classes else autoencoder.class_names
 
 
-DRAW = {
+DRAW: dict[str, Callable[[argparse.Namespace], figures.Page | Figure]] = {
     'attention': draw_attention,
     'curriculum': draw_curricula,
     'reconstruct': draw_masked,

@@ -40,6 +40,6 @@ def run(args: argparse.Namespace) -> None:
         }
     for path, part in parts.items():
         write_atomically(json.dumps(part).encode(), path)
-        names = '\n'.join(image['file_name'] for image in part['images'])
-        write_atomically(names.encode(), path.with_suffix('.txt'))
+        listed = '\n'.join(image['file_name'] for image in part['images'])
+        write_atomically(listed.encode(), path.with_suffix('.txt'))
         print(f'{path}: {len(part["images"])} images, {len(part["annotations"])} objects')

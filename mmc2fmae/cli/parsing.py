@@ -3,7 +3,7 @@
 import argparse
 import re
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from mmc2fmae.errors import nearest
 
@@ -11,7 +11,7 @@ from mmc2fmae.errors import nearest
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line and name the nearest option or choice."""
 
-    def parse_known_args(self, args=None, namespace=None) -> tuple[argparse.Namespace, list[str]]:
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse; what is unknown is an error of the innermost parser, which knows its options."""
         namespace, unknown = super().parse_known_args(args, namespace)
         if unknown:

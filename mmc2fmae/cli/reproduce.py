@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 
 from mmc2fmae.cli.parsing import KeyValues
@@ -68,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
     from mmc2fmae.reproduce.report import make_report
     from mmc2fmae.reproduce.tables import load_suite, load_tables, pick_rows
 
-    sys.stdout.reconfigure(line_buffering=True)  # a log file shows progress at once, too
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # a log file shows progress at once, too
     MMLogger.get_current_instance().setLevel('ERROR')  # counting builds models, which log
     if args.command == 'recipes':
         print(recipes.write())

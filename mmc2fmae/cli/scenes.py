@@ -2,6 +2,7 @@
 
 import argparse
 from dataclasses import fields
+from typing import Any
 
 EXPECTED = (RuntimeError,)  # a worker died
 
@@ -19,14 +20,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--quiet', action='store_true', help='no progress')
     group = parser.add_argument_group('the scenes', 'See SceneSpec for what these mean.')
     for field in fields(SceneSpec):
-        pair = isinstance(field.default, tuple)
-        default = ' '.join(map(str, field.default)) if pair else field.default
+        standard: Any = field.default
+        pair = isinstance(standard, tuple)
+        default = ' '.join(map(str, standard)) if pair else standard
         group.add_argument(
             '--' + field.name.replace('_', '-'),
-            type=type(field.default[0] if pair else field.default),
+            type=type(standard[0] if pair else standard),
             nargs=2 if pair else None,
             metavar=('LEAST', 'MOST') if pair else 'X',
-            default=field.default,
+            default=standard,
             help=f'default: {default}',
         )
 

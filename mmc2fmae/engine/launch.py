@@ -3,6 +3,7 @@
 import argparse
 import gc
 import os
+import traceback
 from pathlib import Path
 
 import torch
@@ -119,11 +120,10 @@ def leave_processes() -> None:
 
 def is_config_mistake(error: Exception) -> bool:
     """Tell whether a registry raised an error: a type or an argument that does not exist."""
-    step = error.__traceback__
-    while step.tb_next:
-        step = step.tb_next
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    raised_in = frames[-1].f_globals.get('__name__') if frames else None
     return isinstance(error, KeyError | TypeError) and (
-        step.tb_frame.f_globals.get('__name__') == 'mmengine.registry.build_functions'
+        raised_in == 'mmengine.registry.build_functions'
     )
 
 

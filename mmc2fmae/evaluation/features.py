@@ -1,6 +1,7 @@
 """Features of images from a plain ViT: which token, after which block, for any number of images."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -76,7 +77,7 @@ class ImageFiles(Dataset):
             raise _unreadable(source, error) from error
 
 
-def find_images(source: str | Path) -> list[Path]:
+def find_images(source: str | os.PathLike[str]) -> list[Path]:
     """List the images that a user means.
 
     Args:
@@ -171,7 +172,7 @@ def check_options(vit: VisionTransformer, size: tuple[int, int], options: Featur
 def iterate_features(
     vit: VisionTransformer,
     preprocessing: Preprocessing,
-    paths: Sequence[Path],
+    paths: Sequence[Path | Image.Image],
     options: FeatureOptions,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Compute features batch by batch, in the order of the files, with a progress bar.
@@ -226,7 +227,7 @@ def iterate_features(
 def compute_features(
     vit: VisionTransformer,
     preprocessing: Preprocessing,
-    paths: Sequence[Path],
+    paths: Sequence[Path | Image.Image],
     options: FeatureOptions,
 ) -> dict[str, Tensor]:
     """Compute features of images that fit into memory together; see :func:`iterate_features`."""

@@ -51,12 +51,12 @@ def command(stage: Stage, options: RunOptions) -> list[str] | None:
     if stage.kind == 'robustness':
         return _robustness(stage, options, folder)
     cfg = stage.load_config()
+    parts: list[object] = ['--work-dir', folder, *_data_root(cfg, options)]
+    parts += _overrides(stage.overrides)
     if stage.kind == 'predictions':
-        checkpoint = whole_checkpoint(options.work_dir, stage.upstream)
-        parts = ['--work-dir', folder, *_data_root(cfg, options), *_overrides(stage.overrides)]
-        parts += ['--predictions', folder / 'predictions.parquet']
-        return python_command('test', stage.config, checkpoint, *parts)
-    parts = ['--work-dir', folder, *_data_root(cfg, options), *_overrides(stage.overrides)]
+        checkpoint = whole_checkpoint(options.work_dir, stage.upstream_stage)
+        keep = ['--predictions', folder / 'predictions.parquet']
+        return python_command('test', stage.config, checkpoint, *parts, *keep)
     if is_trained(stage, folder):  # the runner, or the validation, was killed after the last step
         if stage.protocol is None:
             return None
@@ -70,8 +70,8 @@ def command(stage: Stage, options: RunOptions) -> list[str] | None:
         return torchrun_command(options.gpus, 'train', stage.config, *launcher, *parts)
     if options.launcher == 'slurm':
         job = f'{stage.kind}-{stage.identity[:8]}'
-        launch = (options.partition, job, options.gpus)
-        return srun_command(*launch, 'train', stage.config, '--launcher', 'slurm', *parts)
+        words = (stage.config, '--launcher', 'slurm', *parts)
+        return srun_command(str(options.partition), job, options.gpus, 'train', *words)
     return python_command('train', stage.config, *parts)
 
 
@@ -81,7 +81,7 @@ def total_batch(stage: Stage, cfg: Config, processes: int) -> int:
     Raises:
         PlanError: It is no multiple of what the devices take at once.
     """
-    total = cfg.auto_scale_lr.base_batch_size
+    total = int(cfg.auto_scale_lr.base_batch_size)
     at_once = cfg.train_dataloader.batch_size * processes
     if 'max_iters' in cfg.train_cfg and total != at_once:  # an iteration would be a part of a step
         raise PlanError(
@@ -109,9 +109,10 @@ def environment(options: RunOptions) -> dict[str, str]:
 
 
 def _robustness(stage: Stage, options: RunOptions, folder: Path) -> list[str]:
-    tuned = stage.upstream
+    tuned = stage.upstream_stage
     model = (tuned.config, whole_checkpoint(options.work_dir, tuned))
-    parts = ['--sets', stage.config, '--data-root', options.data_root, '--out', folder]
+    parts: list[object] = ['--sets', stage.config, '--data-root', options.data_root]
+    parts += ['--out', folder]
     parts += _overrides({**tuned.overrides, **stage.overrides})
     parts += ['--limit', stage.limit] if stage.limit else []
     if options.launcher == 'none':
@@ -119,12 +120,12 @@ def _robustness(stage: Stage, options: RunOptions, folder: Path) -> list[str]:
     several = torchrun_command(options.gpus, 'robustness', *model, *parts)
     if options.launcher == 'pytorch':
         return several
-    job = ['srun', '-p', options.partition, f'--job-name=robustness-{stage.identity[:8]}']
+    job = ['srun', '-p', str(options.partition), f'--job-name=robustness-{stage.identity[:8]}']
     cpus = 8 * options.gpus
     return [*job, f'--gres=gpu:{options.gpus}', '--ntasks=1', f'--cpus-per-task={cpus}', *several]
 
 
-def _data_root(cfg: Config, options: RunOptions) -> list:
+def _data_root(cfg: Config, options: RunOptions) -> list[object]:
     folder = data_folder(cfg, options.data_root)
     return [] if folder is None else ['--data-root', folder]
 

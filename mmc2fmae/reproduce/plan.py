@@ -63,6 +63,17 @@ class Stage:
         return self.protocol.task if self.protocol else self.kind
 
     @property
+    def upstream_stage(self) -> 'Stage':
+        """The stage whose checkpoint this one starts from.
+
+        Raises:
+            PlanError: It starts from none.
+        """
+        if self.upstream is None:
+            raise PlanError(f'{self.key} starts from no other stage')
+        return self.upstream
+
+    @property
     def images(self) -> int:
         """Images of one evaluation: those of its protocol or of what it goes on from, or none."""
         if self.protocol is not None:

@@ -9,11 +9,11 @@ from typing import Any
 
 from mmc2fmae import env
 from mmc2fmae.checkpoints.finding import latest_checkpoint
+from mmc2fmae.configs import ROOT
 from mmc2fmae.engine.run_log import read_records
 from mmc2fmae.evaluation.robustness_report import own_score
 from mmc2fmae.files import file_sha256, write_atomically
 from mmc2fmae.reproduce.plan import PlanError, Stage
-from mmc2fmae.reproduce.tables import ROOT
 
 BROUGHT = 'brought'  # folder of the work dir for checkpoints of other methods
 LAST_LINES = 15

@@ -48,7 +48,7 @@ class Outcome:
 @dataclass
 class _Child:
     stage: Stage
-    process: subprocess.Popen | None
+    process: subprocess.Popen[bytes] | None
     folder: Path
     started: float
 
@@ -95,7 +95,7 @@ class _Runner:
         options: RunOptions,
         costs: Mapping[str, Cost],
         say: Say,
-        make_command: Callable,
+        make_command: Callable[[Stage, RunOptions], list[str] | None],
         lock: WorkDirLock,
     ) -> None:
         self.plan, self.options, self.costs = plan, options, costs
@@ -124,7 +124,7 @@ class _Runner:
         self.outcome.interrupted = self.stopping
         return self.outcome
 
-    def stop(self, *_) -> None:
+    def stop(self, *_: object) -> None:
         """Take a signal: the loop ends, and the children with it."""
         self.stopping = True
 
@@ -233,14 +233,14 @@ class _Runner:
 
     def _end_children(self) -> None:
         for number, patience in ((signal.SIGTERM, PATIENCE), (signal.SIGKILL, PATIENCE)):
-            running = [c for c in self.children if c.process is not None]
-            for child in running:
-                _kill_group(child.process.pid, number)
+            running = [(c, c.process) for c in self.children if c.process is not None]
+            for _, process in running:
+                _kill_group(process.pid, number)
             end = time.monotonic() + patience
-            for child in running:
+            for child, process in running:
                 with suppress(subprocess.TimeoutExpired):
-                    child.process.wait(max(end - time.monotonic(), 0))
-                    _kill_group(child.process.pid, signal.SIGKILL)
+                    process.wait(max(end - time.monotonic(), 0))
+                    _kill_group(process.pid, signal.SIGKILL)
                     _close_attempt(child.folder, 'interrupted')
                     self.children.remove(child)
                     self.say(f'stopped {child.stage.key}; the next run continues it')
@@ -266,12 +266,12 @@ class _Runner:
         results.write_json(results.describe(stage) | dict(attempts=attempts), folder / 'stage.json')
 
 
-def _attempts(folder: Path) -> list[dict]:
-    return (results.read_json(folder / 'stage.json') or {}).get('attempts', [])
+def _attempts(folder: Path) -> list[results.Json]:
+    return list((results.read_json(folder / 'stage.json') or {}).get('attempts', []))
 
 
 def _close_attempt(folder: Path, code: int | str) -> None:
-    data = results.read_json(folder / 'stage.json')
+    data = results.read_json(folder / 'stage.json') or dict(attempts=[dict(started=time.time())])
     last = data['attempts'][-1]
     last.setdefault('seconds', round(time.time() - last['started'], 1))
     last['exit'] = code

@@ -243,8 +243,8 @@ class TestBadInput:
 )
 def test_a_model_that_takes_compile_compiles_its_own_parts(name, own):
     parser = argparse.ArgumentParser()
-    launch.add_common_arguments(parser)
-    launch.add_train_arguments(parser)
+    run_options.add_common_arguments(parser)
+    run_options.add_train_arguments(parser)
     args = parser.parse_args([str(ROOT / f'configs/{name}.py'), '--compile'])
     cfg = launch.load_config(args)
     launch.apply_train_options(cfg, args)
@@ -253,7 +253,7 @@ def test_a_model_that_takes_compile_compiles_its_own_parts(name, own):
 
 def test_options_and_settings_of_the_command_line_are_applied_and_told(config_file, capsys):
     parser = argparse.ArgumentParser()
-    launch.add_common_arguments(parser)
+    run_options.add_common_arguments(parser)
     options = ['--set', 'LoggerHook.interval=5', '--set', 'ProgressiveMasking.alpha=0.8']
     cfg = launch.load_config(parser.parse_args([str(config_file), *options]))
     assert cfg.default_hooks.logger.interval == 5
