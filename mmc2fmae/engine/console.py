@@ -19,7 +19,7 @@ _SHOWN = (
     'mmc2fmae.preflight.masks', 'mmc2fmae.checkpoints',
 )  # fmt: skip
 # Modules whose warnings are about mmengine's own calls: a user cannot act on them.
-_NOT_FOR_USERS = ('mmengine.fileio', 'mmengine.evaluator.metric')
+_NOT_FOR_USERS = ('mmengine.fileio', 'mmengine.evaluator.metric', 'mmengine.optim.optimizer')
 # Python's warnings that no user can act on: module and start of the text, as regular expressions.
 _STACK_WARNINGS = (
     (r'mmengine\.utils\.dl_utils\.setup_env', 'Setting (OMP|MKL)_NUM_THREADS'),

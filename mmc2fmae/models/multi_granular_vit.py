@@ -81,6 +81,8 @@ class MultiGranularViT(PlainViT):
         ValueError: The image is no multiple of the patch, or a patch no multiple of a stride.
     """
 
+    cls_token: nn.Parameter
+
     def __init__(
         self,
         granularities: dict | None = None,

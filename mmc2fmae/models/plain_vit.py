@@ -36,6 +36,8 @@ class PlainViT(VisionTransformer):
             ``embed_dims``, ``num_layers``, ``num_heads``, ``feedforward_channels``.
         img_size: Height and width in pixels that the positions are made for.
         patch_size: Side of a patch in pixels.
+        num_cls_tokens: Class tokens, each with a position of its own, as SemanticMIM's proxies are
+            (arXiv 2406.10673); ``out_type='cls_token'`` returns their mean.
         window_size: Patches along a window of attention; 0 attends globally in all blocks.
         global_blocks: Blocks, from 0, that attend globally all the same, as in ViTDet.
         checkpointing: Compute each block again in the backward pass instead of keeping what it
@@ -46,11 +48,15 @@ class PlainViT(VisionTransformer):
         ValueError: The image is no multiple of the patch, or there are no such blocks.
     """
 
+    cls_token: nn.Parameter | None
+    num_extra_tokens: int
+
     def __init__(
         self,
         arch: str | dict = 'base',
         img_size: int = 224,
         patch_size: int = 16,
+        num_cls_tokens: int = 1,
         window_size: int = 0,
         global_blocks: Sequence[int] = (),
         checkpointing: bool = False,
@@ -71,6 +77,8 @@ class PlainViT(VisionTransformer):
             init_cfg=MAE_INIT if init_cfg is None else init_cfg,
             **kwargs,
         )
+        if num_cls_tokens != 1:
+            self._use_cls_tokens(num_cls_tokens)
         self.patch_size = patch_size
         self.checkpointing = checkpointing
         use_unbound_attention(self.layers)
@@ -91,10 +99,9 @@ class PlainViT(VisionTransformer):
         nn.init.zeros_(projection.bias)
         if self.cls_token is not None:
             nn.init.normal_(self.cls_token, std=0.02)
-        positions = build_2d_sincos_position_embedding(
-            self.patch_resolution, self.embed_dims, cls_token=self.cls_token is not None
-        )
-        self.pos_embed.data.copy_(positions)
+        positions = build_2d_sincos_position_embedding(self.patch_resolution, self.embed_dims)
+        self.pos_embed.data[:, : self.num_extra_tokens] = 0
+        self.pos_embed.data[:, self.num_extra_tokens :] = positions
         if self.pretrained:
             initialize(self, self.pretrained)
 
@@ -126,6 +133,23 @@ class PlainViT(VisionTransformer):
             if i in self.out_indices:
                 features.append(self._format_output(x, grid))
         return tuple(features)
+
+    def _use_cls_tokens(self, number: int) -> None:
+        """Take another number of class tokens than one."""
+        if number < 1 or not self.with_cls_token:
+            raise ValueError(
+                f'num_cls_tokens={number}, with_cls_token={self.with_cls_token}: expected at least '
+                '1 class token, or with_cls_token=False and no number'
+            )
+        self.num_extra_tokens = number
+        self.cls_token = nn.Parameter(torch.zeros(1, number, self.embed_dims))
+        patches = self.patch_resolution[0] * self.patch_resolution[1]
+        self.pos_embed = nn.Parameter(torch.zeros(1, number + patches, self.embed_dims))
+
+    def _format_output(self, x: Tensor, hw: tuple[int, int]) -> Tensor:
+        if self.out_type == 'cls_token':
+            return x[:, : self.num_extra_tokens].mean(dim=1)
+        return super()._format_output(x, hw)
 
     def _use_windows(self, size: int, global_blocks: Sequence[int]) -> None:
         """Let all blocks but ``global_blocks`` attend within windows; parameters stay."""

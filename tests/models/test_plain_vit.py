@@ -55,3 +55,27 @@ def test_each_framework_knows_it_without_a_scope(registry):
 def test_image_must_be_a_multiple_of_the_patch():
     with pytest.raises(ValueError, match='image size 30 is no multiple of the patch size 8'):
         PlainViT(arch=ARCH, img_size=30, patch_size=8)
+
+
+def test_several_class_tokens_have_positions_of_their_own_and_one_mean():
+    arch = dict(embed_dims=24, num_layers=1, num_heads=2, feedforward_channels=48)
+    options = dict(arch=arch, img_size=32, patch_size=8, num_cls_tokens=3)
+    vit = PlainViT(out_type='raw', **options)
+    vit.init_weights()
+    assert vit.cls_token.shape == (1, 3, 24) and vit.pos_embed.shape == (1, 3 + 16, 24)
+    vit.eval()
+    image = torch.rand(2, 3, 32, 48)  # positions of the patches are resampled to 4 x 6
+    (tokens,) = vit(image)
+    assert tokens.shape == (2, 3 + 24, 24)
+    vit.out_type = 'cls_token'
+    assert torch.allclose(vit(image)[0], tokens[:, :3].mean(dim=1))
+    vit.out_type = 'featmap'
+    assert torch.equal(vit(image)[0].flatten(2).transpose(1, 2), tokens[:, 3:])
+
+
+@pytest.mark.parametrize(
+    'wrong', [dict(num_cls_tokens=0), dict(num_cls_tokens=2, with_cls_token=False)]
+)
+def test_a_number_of_class_tokens_that_cannot_be_is_refused(wrong):
+    with pytest.raises(ValueError, match='expected at least 1 class token'):
+        PlainViT(img_size=32, patch_size=8, out_type='raw', **wrong)
