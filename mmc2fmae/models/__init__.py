@@ -11,12 +11,16 @@ from mmc2fmae.models.multi_granular_vit import MultiGranularViT
 from mmc2fmae.models.multimae import MultiMAE, MultiMAEDecoder, MultiMAEHead
 from mmc2fmae.models.necks import FullPrecision
 from mmc2fmae.models.plain_vit import PlainViT
+from mmc2fmae.models.semanticmim import ProxyViT, SemanticMIM
+from mmc2fmae.models.semanticmim_targets import DiscreteTokenTarget, HOGTarget
 from mmc2fmae.models.tokens import TokenLayout
 
 __all__ = [
     'C2FMAE',
     'CascadedDecoder',
+    'DiscreteTokenTarget',
     'FullPrecision',
+    'HOGTarget',
     'LabelledMultiGranularPreprocessor',
     'MultiGranularClassifier',
     'MultiGranularHead',
@@ -27,6 +31,8 @@ __all__ = [
     'MultiMAEHead',
     'ParallelDecoder',
     'PlainViT',
+    'ProxyViT',
     'RgbPreprocessor',
+    'SemanticMIM',
     'TokenLayout',
 ]

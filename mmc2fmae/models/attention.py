@@ -12,9 +12,14 @@ class SelfAttention(MultiheadAttention):
     of zeros but for one part. ``unbind`` puts the three gradients together once.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Attend within (B, L, D) tokens; returns (B, L, D)."""
+    def forward(self, x: Tensor, context: int = 0) -> Tensor:
+        """Attend within (B, L, D) tokens; the first ``context`` of them are keys and values only.
+
+        Returns:
+            (B, L - context, D) tokens.
+        """
         q, k, v = self.qkv(x).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        q = q[:, :, context:]
         dropout = self.attn_drop if self.training else 0.0
         x = scaled_dot_product_attention(q, k, v, dropout_p=dropout).transpose(1, 2).flatten(2)
         return self.out_drop(self.gamma1(self.proj_drop(self.proj(x))))

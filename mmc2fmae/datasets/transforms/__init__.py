@@ -1,5 +1,6 @@
-"""Transforms of the multi-granular pipeline: load, crop, flip, label bookkeeping, mask, pack."""
+"""Transforms of the multi-granular pipeline: load, colour, crop, flip, label bookkeeping, mask, pack."""
 
+from mmc2fmae.datasets.transforms.colour import RandomColour
 from mmc2fmae.datasets.transforms.geometry import (
     JointCenterCrop,
     JointRandomFlip,
@@ -20,6 +21,7 @@ __all__ = [
     'LoadMultiGranular',
     'PackMultiGranular',
     'ProgressiveMasking',
+    'RandomColour',
     'SemanticFromInstance',
     'crop_labels',
 ]

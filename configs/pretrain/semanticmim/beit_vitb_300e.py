@@ -1,0 +1,36 @@
+"""BEiT, ViT-B/16, 300 epochs on ImageNet-1K: SemanticMIM's baseline, settings as published.
+
+40 % of the patches are masked; one class token, ordinary attention. Needs DALL-E's encoder
+(docs/semanticmim.md).
+"""
+
+_base_ = [
+    '../../_base_/models/beit_vitb.py',
+    '../../_base_/datasets/imagenet_rgb_masked.py',
+    '../../_base_/schedules/adamw_400e.py',
+    '../../_base_/pretrain_runtime.py',
+]
+_base_.custom_hooks.append(dict(type='KeyedRandomnessHook'))  # drop path draws in the model
+_base_.train_dataloader.dataset.pipeline.insert(1, dict(type='RandomColour'))
+
+from mmc2fmae.engine.overrides import set_fields
+
+set_fields(_base_, 'JointRandomResizedCrop', scale=(0.08, 1.0))
+set_fields(_base_, 'LinearLR', end=10)
+set_fields(_base_, 'CosineAnnealingLR', eta_min=1e-5, begin=10, end=300, T_max=290)
+
+optim_wrapper = dict(
+    optimizer=dict(lr=1.5e-3, betas=(0.9, 0.999)),
+    clip_grad=dict(max_norm=3.0),
+    paramwise_cfg=dict(  # the mask token decays
+        _delete_=True,
+        norm_decay_mult=0.0,
+        bias_decay_mult=0.0,
+        custom_keys=dict(
+            cls_token=dict(decay_mult=0.0),
+            pos_embed=dict(decay_mult=0.0),
+            gamma=dict(decay_mult=0.0),
+        ),
+    ),
+)
+train_cfg = dict(max_epochs=300)

@@ -1,0 +1,5 @@
+"""SemanticMIM on MaskFeat with 16 proxies in place of 8: one point of the number-of-proxies ablation."""
+
+_base_ = './semanticmim_maskfeat_vitb_300e.py'
+
+model = dict(backbone=dict(proxies=16))
