@@ -27,7 +27,7 @@ class HOGTarget(HOGGenerator):
         patch_size: Side of a patch in pixels. SemanticMIM fills it in.
         nbins: Bins of orientation in half a turn.
         pool: Side of a cell in pixels.
-        gaussian_window: Side in pixels of the window that weighs gradients, repeated over the image.
+        gaussian_window: Side in pixels of the window that weighs gradients, side by side.
 
     Raises:
         ValueError: Cells or windows do not divide the patch.
@@ -56,7 +56,7 @@ class HOGTarget(HOGGenerator):
             return super().forward(images.float())
 
     def _reshape(self, hog_feat: Tensor) -> Tensor:
-        """Sort (B, 3, nbins, h, w) cells by patch; mmpretrain's takes 14 x 14 patches for granted."""
+        """Sort (B, 3, nbins, h, w) cells by patch; mmpretrain's wants 14 x 14 patches."""
         tiles = hog_feat.flatten(1, 2)
         tiles = tiles.unfold(2, self.cells, self.cells).unfold(3, self.cells, self.cells)
         return tiles.permute(0, 2, 3, 1, 4, 5).flatten(1, 2).flatten(2)

@@ -1,4 +1,4 @@
-"""SemanticMIM on MaskFeat with 1 proxy in place of 8: one point of the number-of-proxies ablation."""
+"""SemanticMIM on MaskFeat with 1 proxy in place of 8: the number-of-proxies ablation."""
 
 _base_ = './semanticmim_maskfeat_vitb_300e.py'
 

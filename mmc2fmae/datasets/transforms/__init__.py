@@ -1,4 +1,4 @@
-"""Transforms of the multi-granular pipeline: load, colour, crop, flip, label bookkeeping, mask, pack."""
+"""Transforms of the multi-granular pipeline: load, colour, crop, flip, labels, mask, pack."""
 
 from mmc2fmae.datasets.transforms.colour import RandomColour
 from mmc2fmae.datasets.transforms.geometry import (
