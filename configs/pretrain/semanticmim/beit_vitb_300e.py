@@ -11,14 +11,30 @@ _base_ = [
     '../../_base_/pretrain_runtime.py',
 ]
 _base_.custom_hooks.append(dict(type='KeyedRandomnessHook'))  # drop path draws in the model
-_base_.train_dataloader.dataset.pipeline.insert(1, dict(type='RandomColour'))
 
 from mmc2fmae.engine.overrides import set_fields
 
-set_fields(_base_, 'JointRandomResizedCrop', scale=(0.08, 1.0))
 set_fields(_base_, 'LinearLR', end=10)
 set_fields(_base_, 'CosineAnnealingLR', eta_min=1e-5, begin=10, end=300, T_max=290)
 
+train_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            dict(type='LoadMultiGranular'),
+            dict(type='RandomColour', brightness=0.4, contrast=0.4, saturation=0.4),
+            dict(type='JointRandomResizedCrop', size=224, scale=(0.08, 1.0)),
+            dict(type='JointRandomFlip', prob=0.5),
+            dict(
+                type='ProgressiveMasking',
+                granularities=('rgb',),
+                patch_size=16,
+                num_visible=117,  # 196 - ceil(0.4 x 196)
+                curriculum='RD',
+            ),
+            dict(type='PackMultiGranular'),
+        ],
+    ),
+)
 optim_wrapper = dict(
     optimizer=dict(lr=1.5e-3, betas=(0.9, 0.999)),
     clip_grad=dict(max_norm=3.0),
