@@ -56,7 +56,7 @@ MMPRETRAIN = Naming(
         'attn.gamma1.weight': 'attn.gamma',
         'ffn.gamma2.weight': 'ffn.gamma',
     },
-    beside=r'mask_token|(reconstruction|head|neck|data_preprocessor|label_embeds)\..*',
+    beside=r'mask_token|(reconstruction|extra_layers|head|neck|data_preprocessor|label_embeds)\..*',
 )
 
 TIMM = Naming(
