@@ -146,9 +146,10 @@ class PlainViT(VisionTransformer):
                 '1 class token, or with_cls_token=False and no number'
             )
         self.num_extra_tokens = number
-        self.cls_token = nn.Parameter(torch.zeros(1, number, self.embed_dims))
+        trained = self.pos_embed.requires_grad  # the parent has frozen its own by now
+        self.cls_token = nn.Parameter(torch.zeros(1, number, self.embed_dims), trained)
         patches = self.patch_resolution[0] * self.patch_resolution[1]
-        self.pos_embed = nn.Parameter(torch.zeros(1, number + patches, self.embed_dims))
+        self.pos_embed = nn.Parameter(torch.zeros(1, number + patches, self.embed_dims), trained)
 
     def _format_output(self, x: Tensor, hw: tuple[int, int]) -> Tensor:
         if self.out_type == 'cls_token':
