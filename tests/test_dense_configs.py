@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmdet.registry import MODELS as DET
@@ -185,8 +186,12 @@ def test_segmentation_recipe():
             ['model.backbone.window_size=2', 'model.backbone.global_blocks=[2,5,8,11]'],
         ),
         ('mask_rcnn_vitb_4conv1fc_1x_coco', []),
+        (
+            'mask_rcnn_semanticmim_vitb_1x_coco',
+            ['model.backbone.window_size=2', 'model.backbone.global_blocks=[2,5,8,11]'],
+        ),
     ],
-    ids=['paper', '24gb-windows', '4conv1fc'],
+    ids=['paper', '24gb-windows', '4conv1fc', 'proxies-windows'],
 )
 def test_detection_trains_evaluates_and_draws(name, options, scenes, tmp_path):
     runner = run(tmp_path, f'det/{name}.py', scenes, [*DET_OPTIONS, *options])
@@ -204,7 +209,11 @@ def test_detection_trains_evaluates_and_draws(name, options, scenes, tmp_path):
 
 @pytest.mark.parametrize(
     ('name', 'options'),
-    [('upernet_vitb_160k_ade20k', UPERNET), ('linear_vitb_40k_ade20k', LINEAR)],
+    [
+        ('upernet_vitb_160k_ade20k', UPERNET),
+        ('upernet_semanticmim_vitb_160k_ade20k', UPERNET),
+        ('linear_vitb_40k_ade20k', LINEAR),
+    ],
 )
 def test_segmentation_trains_evaluates_and_draws(name, options, scenes, tmp_path):
     runner = run(tmp_path, f'seg/{name}.py', scenes / 'ade', [*SEG_OPTIONS, *options])
@@ -216,6 +225,102 @@ def test_segmentation_trains_evaluates_and_draws(name, options, scenes, tmp_path
         tmp_path / 'out', most=1,
     )  # fmt: skip
     assert pictures[0].is_file()
+
+
+@pytest.fixture
+def voc(tmp_path):
+    """Two training and two validation images in VOC's layout; 255 borders each object."""
+    root = tmp_path / 'VOC2012'
+    masks = dict(trainaug='SegmentationClassAug', val='SegmentationClass')
+    for folder in ('JPEGImages', 'ImageSets/Segmentation', *masks.values()):
+        (root / folder).mkdir(parents=True)
+    for split, folder in masks.items():
+        names = [f'2007_{split}_{i}' for i in range(2)]
+        (root / f'ImageSets/Segmentation/{split}.txt').write_text('\n'.join(names))
+        for i, name in enumerate(names):
+            mask = np.zeros((60, 80), np.uint8)
+            mask[10:50, 10:60] = 255
+            mask[12:48, 12:58] = 1 + 19 * i  # aeroplane, tvmonitor
+            Image.fromarray(mask).save(root / folder / f'{name}.png')
+            Image.new('RGB', (80, 60), (90, 60, 30 * i)).save(root / f'JPEGImages/{name}.jpg')
+    return root
+
+
+VOC = [
+    *QUICK, *LINEAR,
+    'model.backbone.arch=deit-tiny',
+    'model.backbone.img_size=64',
+    'model.data_preprocessor.size=(64,64)',
+    'RandomResize.scale=(64,64)',
+    'RandomCrop.crop_size=(64,64)',
+    'Resize.scale=(64,64)',
+    'train_dataloader.batch_size=2',
+    'train_cfg.max_iters=2',
+    'train_cfg.val_interval=2',
+    'default_hooks.checkpoint.interval=2',
+]  # fmt: skip
+
+
+def test_the_voc_probe_trains_one_convolution_on_block_8_and_its_data_are_checked(voc, tmp_path):
+    options = [*VOC, 'PlainViT.num_cls_tokens=3']
+    runner = run(tmp_path / 'run', 'seg/linear_vitb_voc2012.py', voc, options)
+    assert 0 <= runner.message_hub.get_scalar('val/mIoU').current() <= 100
+    trained = {name for name, p in runner.model.named_parameters() if p.requires_grad}
+    assert trained == {'decode_head.conv_seg.weight', 'decode_head.conv_seg.bias'}
+    log = next((tmp_path / 'run').glob('*/*.log')).read_text()
+    assert '2 of 2 masks read, 3 values; expected classes 0 to 20, 255 = not counted' in log
+    backbone = runner.model.backbone
+    backbone.eval()
+    images = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        (features,) = backbone(images)
+        backbone.out_type = 'raw'
+        tokens = backbone(images)[0]
+    assert torch.equal(features.flatten(2).mT, tokens[:, 3:])
+    (voc / 'SegmentationClassAug/2007_trainaug_0.png').unlink()
+    with pytest.raises(DatasetError, match='1 of 2 images have no mask'):
+        run(tmp_path / 'again', 'seg/linear_vitb_voc2012.py', voc, VOC)
+
+
+def test_the_voc_probes_recipe():
+    cfg = Config.fromfile(CONFIGS / 'seg/linear_vitb_voc2012.py')
+    optimizer = cfg.optim_wrapper.optimizer
+    assert (optimizer.type, optimizer.lr) == ('SGD', 0.01)
+    assert (optimizer.momentum, optimizer.weight_decay) == (0.9, 1e-4)
+    epoch = -(-10_582 // cfg.train_dataloader.batch_size)  # images of trainaug
+    assert cfg.train_cfg.max_iters == 25 * epoch
+    (steps,) = cfg.param_scheduler
+    assert (steps.type, steps.step_size, steps.gamma) == ('StepLR', 10 * epoch, 0.1)
+    assert cfg.model.backbone.out_indices == [7] and cfg.model.backbone.img_size == 448
+    assert cfg.model.decode_head.num_classes == 21
+    least = 1 / cfg.train_dataloader.dataset.pipeline[2].ratio_range[1] ** 2
+    assert least == pytest.approx(0.8, abs=1e-3)  # of the image's area
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'cls/semanticmim_vitb_ft_100e',
+        'cls/semanticmim_vitb_linear_90e',
+        'det/mask_rcnn_semanticmim_vitb_1x_coco',
+        'seg/upernet_semanticmim_vitb_160k_ade20k',
+    ],
+)
+def test_models_after_semanticmim_have_its_proxies_and_frozen_ones_drop_nothing(name):
+    backbone = Config.fromfile(CONFIGS / f'{name}.py').model.backbone
+    assert backbone.num_cls_tokens == 8
+    assert ('linear' in name) == (not backbone.get('drop_path_rate'))
+
+
+def test_fine_tuning_after_semanticmim_takes_the_published_rates():
+    cfg = Config.fromfile(CONFIGS / 'cls/semanticmim_vitb_ft_100e.py')
+    assert cfg.optim_wrapper.optimizer.lr == 8e-3
+    assert cfg.optim_wrapper.paramwise_cfg.layer_decay == 0.65
+    warmup, cosine = cfg.param_scheduler
+    assert (warmup.end, cosine.begin, cosine.T_max, cosine.end) == (20, 20, 80, 100)
+    cfg = Config.fromfile(CONFIGS / 'seg/upernet_semanticmim_vitb_160k_ade20k.py')
+    assert cfg.optim_wrapper.optimizer.lr == 3e-5
+    assert cfg.optim_wrapper.paramwise_cfg.layer_decay == 0.9
 
 
 def test_runs_stop_before_training_on_wrong_classes(scenes, tmp_path):

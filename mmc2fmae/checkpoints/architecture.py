@@ -28,7 +28,7 @@ PUBLISHED_HEADS = {1280: 16, 1408: 16}
 
 @dataclass(frozen=True)
 class Architecture:
-    """A plain ViT with a class token and absolute positions.
+    """A plain ViT with class tokens and absolute positions.
 
     Attributes:
         embed_dims: Width of a token.
@@ -42,6 +42,8 @@ class Architecture:
         final_norm: Whether a layer norm follows the last block (MultiMAE has none).
         pooled_norm: Whether a layer norm follows the mean over patches (fine-tuned MAE, BEiT).
         norm_eps: Epsilon of the layer norms.
+        num_cls_tokens: Class tokens, P; several are SemanticMIM's proxies, none is possible in a
+            module but not in a file.
     """
 
     embed_dims: int
@@ -55,6 +57,7 @@ class Architecture:
     final_norm: bool
     pooled_norm: bool
     norm_eps: float
+    num_cls_tokens: int = 1
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -62,7 +65,8 @@ class Architecture:
         return self.img_size[0] // self.patch_size, self.img_size[1] // self.patch_size
 
     def options(self) -> dict[str, Any]:
-        """Return the options that build the ViT with mmpretrain's VisionTransformer."""
+        """Return what builds it as mmpretrain's VisionTransformer, with proxies as PlainViT."""
+        proxies = dict(num_cls_tokens=self.num_cls_tokens) if self.num_cls_tokens > 1 else {}
         return dict(
             arch=dict(
                 embed_dims=self.embed_dims,
@@ -77,14 +81,15 @@ class Architecture:
             final_norm=self.final_norm,
             out_type='avg_featmap' if self.pooled_norm else 'raw',
             norm_cfg=dict(type='LN', eps=self.norm_eps),
+            **proxies,
         )
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of every weight under our names."""
         width, inner, patch = self.embed_dims, self.feedforward_channels, self.patch_size
-        tokens = self.grid[0] * self.grid[1] + 1
+        tokens = self.num_cls_tokens + self.grid[0] * self.grid[1]
         shapes: dict[str, tuple[int, ...]] = dict(
-            cls_token=(1, 1, width), pos_embed=(1, tokens, width)
+            cls_token=(1, self.num_cls_tokens, width), pos_embed=(1, tokens, width)
         )
         shapes['patch_embed.projection.weight'] = (width, self.in_channels, patch, patch)
         shapes['patch_embed.projection.bias'] = (width,)
@@ -105,12 +110,13 @@ class Architecture:
 
     def __str__(self) -> str:
         norms = [name for name in ('final_norm', 'pooled_norm') if getattr(self, name)]
+        proxies = f', {self.num_cls_tokens} class tokens' if self.num_cls_tokens != 1 else ''
         return (
             f'width {self.embed_dims}, {self.num_layers} blocks, {self.num_heads or "unknown"} '
             f'heads, MLP {self.feedforward_channels}, patch {self.patch_size}, image '
             f'{self.img_size[0]}x{self.img_size[1]}x{self.in_channels}, qkv '
             f'{"with" if self.qkv_bias else "without"} bias, norms after the blocks: '
-            f'{", ".join(norms) or "none"} (eps {self.norm_eps:g})'
+            f'{", ".join(norms) or "none"} (eps {self.norm_eps:g}){proxies}'
         )
 
 
@@ -189,7 +195,25 @@ def describe_module(vit: VisionTransformer) -> Architecture:
         final_norm=bool(vit.final_norm),
         pooled_norm=hasattr(vit, 'ln2'),
         norm_eps=float(first.ln1.eps),
+        num_cls_tokens=count_tokens(vit.cls_token),
     )
+
+
+def count_tokens(cls_token: Tensor | None) -> int:
+    """Return the number of class tokens in a (1, P, D) parameter, 0 without one."""
+    return 0 if cls_token is None else cls_token.shape[1]
+
+
+def tokens_fit(given: int, own: int) -> bool:
+    """Tell whether a module with so many class tokens can take a file's.
+
+    A single one may be left out; proxies may not: the patches have learned to read them.
+
+    Args:
+        given: Class tokens of the file.
+        own: Class tokens of the module.
+    """
+    return given == own or (given, own) == (1, 0)
 
 
 def describe_preprocessor(
@@ -217,12 +241,12 @@ def describe_weights(
     """Read the architecture off a ViT's weights and check that they are all there.
 
     Args:
-        weights: Weights under our names; positions as (1, 1 + N, D), as (1, N, D) where the class
-            token has none, or as a map (1, D, h, w).
+        weights: Weights under our names; positions as (1, P + N, D), as (1, N, D) where the class
+            tokens have none, or as a map (1, D, h, w).
         stated: What the file says beyond its weights; see :class:`CheckpointFile`.
 
     Returns:
-        The architecture, and the weights with positions as (1, 1 + N, D): a class token without a
+        The architecture, and the weights with positions as (1, P + N, D): a class token without a
         position gets zeros.
 
     Raises:
@@ -243,7 +267,8 @@ def describe_weights(
             '(width, channels, size, size)'
         )
     width, channels, patch = kernel.shape[:3]
-    weights['pos_embed'], grid = _square_positions(weights['pos_embed'], patch, stated)
+    tokens = _count_class_tokens(weights['cls_token'], stated)
+    weights['pos_embed'], grid = _square_positions(weights['pos_embed'], tokens, patch, stated)
     heads = stated.get('num_heads')
     if heads is None:
         heads = PUBLISHED_HEADS.get(width) or (width // 64 if width % 64 == 0 else None)
@@ -262,6 +287,7 @@ def describe_weights(
         final_norm='ln1.weight' in weights,
         pooled_norm='ln2.weight' in weights,
         norm_eps=stated.get('norm_eps', 1e-6),
+        num_cls_tokens=tokens,
     )
     shapes = arch.shapes()
     lines = [f'  missing {key}' for key in shapes if key not in weights]
@@ -276,10 +302,24 @@ def describe_weights(
     return arch, weights
 
 
+def _count_class_tokens(cls_token: Tensor, stated: dict[str, Any]) -> int:
+    """Return the number of class tokens, P, of a (1, P, D) parameter."""
+    if cls_token.ndim != 3:
+        raise CheckpointMismatch(
+            f'has a class token of shape {tuple(cls_token.shape)}: expected (1, number, width)'
+        )
+    tokens = count_tokens(cls_token)
+    if stated.get('num_cls_tokens', tokens) != tokens:
+        raise CheckpointMismatch(
+            f'says that it has {stated["num_cls_tokens"]} class tokens, but holds {tokens}'
+        )
+    return tokens
+
+
 def _square_positions(
-    positions: Tensor, patch: int, stated: dict[str, Any]
+    positions: Tensor, tokens: int, patch: int, stated: dict[str, Any]
 ) -> tuple[Tensor, tuple[int, int]]:
-    """Return positions as (1, 1 + h w, D), class token first, and their grid (h, w)."""
+    """Return positions as (1, tokens + h w, D), class tokens first, and their grid (h, w)."""
     if positions.ndim == 4:
         grid = (positions.shape[2], positions.shape[3])
         positions = positions.flatten(2).transpose(1, 2)
@@ -291,20 +331,25 @@ def _square_positions(
         height, width = stated['img_size']
         grid = (height // patch, width // patch)
     else:
-        grids = [
-            isqrt(n) for n in (positions.shape[1] - 1, positions.shape[1]) if isqrt(n) ** 2 == n
-        ]
+        counts = (positions.shape[1] - tokens, positions.shape[1])
+        grids = [isqrt(n) for n in counts if n > 0 and isqrt(n) ** 2 == n]
         if not grids:
             raise CheckpointMismatch(
                 f'has {positions.shape[1]} positions: expected a square grid with or without the '
-                'class token, and the file does not say its image size'
+                f'{_tokens(tokens)}, and the file does not say its image size'
             )
         grid = (grids[0], grids[0])
     count = grid[0] * grid[1]
     if positions.shape[1] == count:
-        positions = torch.cat([torch.zeros_like(positions[:, :1]), positions], dim=1)
-    if positions.shape[1] != count + 1:
+        zeros = positions.new_zeros(1, tokens, positions.shape[2])
+        positions = torch.cat([zeros, positions], dim=1)
+    if positions.shape[1] != tokens + count:
         raise CheckpointMismatch(
-            f'has {positions.shape[1]} positions, but a grid of {grid[0]}x{grid[1]} patches'
+            f'has {positions.shape[1]} positions, but a grid of {grid[0]}x{grid[1]} patches and '
+            f'the {_tokens(tokens)}'
         )
     return positions, grid
+
+
+def _tokens(number: int) -> str:
+    return 'class token' if number == 1 else f'{number} class tokens'

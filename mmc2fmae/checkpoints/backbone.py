@@ -7,11 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.logging import print_log
+from mmengine.registry import MODELS
 from mmpretrain.models import VisionTransformer
 from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 
-from mmc2fmae.checkpoints.architecture import Architecture, Preprocessing, describe_weights
+from mmc2fmae.checkpoints.architecture import (
+    Architecture,
+    Preprocessing,
+    count_tokens,
+    describe_weights,
+    tokens_fit,
+)
 from mmc2fmae.checkpoints.files import read_file
 from mmc2fmae.checkpoints.naming import explain, find_encoder, to_our_names
 from mmc2fmae.errors import CheckpointMismatch
@@ -121,8 +128,8 @@ def build_backbone(
 
     Args:
         path: Checkpoint; see :func:`read_backbone`.
-        out_type: What the module returns a block: 'raw' (B, 1 + N, D), class token first, or
-            'cls_token' (B, D), 'featmap' (B, D, h, w).
+        out_type: What the module returns a block: 'raw' (B, P + N, D), class tokens first, or
+            'cls_token' (B, D), the mean of several, 'featmap' (B, D, h, w).
         **stated: See :func:`read_backbone`.
 
     Returns:
@@ -139,7 +146,9 @@ def build_backbone(
             f'{found.arch.embed_dims}: give num_heads (--num-heads)'
         )
     print_log(found.report(), logger='current')
-    vit = VisionTransformer(**found.arch.options())
+    # mmpretrain's own has one class token; ours, which it registers, any number.
+    build = VisionTransformer if found.arch.num_cls_tokens == 1 else MODELS.get('PlainViT')
+    vit = build(**found.arch.options())
     vit.load_state_dict(found.weights)
     vit.out_type = out_type  # the options name it by the norms that the ViT has
     vit.eval()  # returns None: mmpretrain's train() does
@@ -152,13 +161,24 @@ def weights_for(found: Backbone, module: nn.Module) -> dict[str, Tensor]:
     Args:
         found: A backbone.
         module: The module to fill; one without a class token gets none.
+
+    Raises:
+        CheckpointMismatch: The module has another number of class tokens.
     """
     weights = found.weights | found.label_embeds
     grid: Any = getattr(module, 'patch_resolution', None)
     if grid is not None:
-        positions = resize_pos_embed(weights['pos_embed'], found.arch.grid, tuple(grid))
-        if getattr(module, 'cls_token', None) is None:
+        given, own = found.arch.num_cls_tokens, count_tokens(getattr(module, 'cls_token', None))
+        if not tokens_fit(given, own):
+            raise CheckpointMismatch(
+                f'num_cls_tokens {given} in {found.source}, {own} in the model: set '
+                f'backbone.num_cls_tokens to {given}'
+            )
+        positions = resize_pos_embed(
+            weights['pos_embed'], found.arch.grid, tuple(grid), num_extra_tokens=given
+        )
+        if not own:
             weights.pop('cls_token')
-            positions = positions[:, 1:]
+            positions = positions[:, given:]
         weights['pos_embed'] = positions
     return weights

@@ -94,8 +94,10 @@ def timm_call(arch: Architecture) -> tuple[str, dict[str, Any]]:
         arch: The backbone.
 
     Raises:
-        CheckpointMismatch: timm has no place for both norms after the blocks.
+        CheckpointMismatch: timm has no place for several class tokens, or for both norms after the
+            blocks.
     """
+    _require_one_class_token(arch, 'timm')
     if arch.final_norm and arch.pooled_norm:
         raise CheckpointMismatch(
             'the file has a final norm (ln1) and a norm of pooled features (ln2), a timm ViT has '
@@ -190,6 +192,7 @@ def _for_timm(backbone: Backbone) -> dict[str, Tensor]:
 
 
 def _for_huggingface(backbone: Backbone) -> dict[str, Tensor]:
+    _require_one_class_token(backbone.arch, 'Hugging Face')
     if not backbone.arch.final_norm or backbone.arch.pooled_norm:
         found = 'a norm of pooled features (ln2)' if backbone.arch.pooled_norm else 'none'
         raise CheckpointMismatch(
@@ -197,6 +200,15 @@ def _for_huggingface(backbone: Backbone) -> dict[str, Tensor]:
             f'backbone has {found} (MultiMAE and fine-tuned MAE are like that): export it to timm'
         )
     return backbone.weights
+
+
+def _require_one_class_token(arch: Architecture, house: str) -> None:
+    """Raise for several: timm's registers could hold them, but its output is the first alone."""
+    if arch.num_cls_tokens != 1:
+        raise CheckpointMismatch(
+            f'a ViT of {house} has one class token, this one {arch.num_cls_tokens} and their mean '
+            'as output: export it with --to mmc2fmae, it has no other place'
+        )
 
 
 def _require_same(wrote: Backbone, read: Backbone, labels: bool) -> None:

@@ -27,8 +27,8 @@ class CheckpointFile:
         path: The file that holds the weights.
         weights: Its state dict.
         stated: What it says about its backbone beyond the weights, if anything: ``num_heads``,
-            ``norm_eps``, ``img_size`` (height, width), ``mean`` and ``std`` (of channels in
-            [0, 1]).
+            ``norm_eps``, ``img_size`` (height, width), ``num_cls_tokens``, ``mean`` and ``std``
+            (of channels in [0, 1]).
     """
 
     path: Path
@@ -175,6 +175,7 @@ _STATED = dict(
     num_heads=_is_count,
     norm_eps=lambda v: isinstance(v, float) and 0 < v < 1,
     img_size=lambda v: isinstance(v, list | tuple) and len(v) == 2 and all(map(_is_count, v)),
+    num_cls_tokens=lambda v: v == 0 or _is_count(v),
     mean=lambda v: _are_numbers(v, -1e3),
     std=lambda v: _are_numbers(v, 1e-6),
 )

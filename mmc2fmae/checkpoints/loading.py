@@ -11,6 +11,7 @@ from mmpretrain.models import VisionTransformer
 from torch import Tensor, nn
 
 from mmc2fmae.checkpoints import Backbone, describe_module, read_backbone, weights_for
+from mmc2fmae.checkpoints.architecture import count_tokens, tokens_fit
 from mmc2fmae.errors import CheckpointMismatch
 
 
@@ -53,8 +54,12 @@ def coverage(state_dict: dict[str, Tensor], module: nn.Module) -> Coverage:
     state_dict = dict(state_dict)
     for name, part in module.named_modules():  # let position embeddings fit themselves first
         prepare = getattr(part, '_prepare_pos_embed', None)
-        if prepare is not None:
-            prepare(state_dict, f'{name}.' if name else '')
+        if prepare is None:
+            continue
+        prefix, own = f'{name}.' if name else '', getattr(part, 'cls_token', None)
+        tokens = [count_tokens(x) for x in (state_dict.get(f'{prefix}cls_token'), own)]
+        if tokens_fit(*tokens):  # else no row is known to be a patch's
+            prepare(state_dict, prefix)
     own = module.state_dict()
     missing = [key for key in own if key not in state_dict]
     misshapen = [
@@ -114,7 +119,8 @@ def load_backbone(backbone: nn.Module, path: str | Path) -> Coverage:
         What was filled; keys of other granularities are listed as unused.
 
     Raises:
-        CheckpointMismatch: The file does not fill every tensor of the backbone.
+        CheckpointMismatch: The file does not fill every tensor of the backbone, or has another
+            number of class tokens.
     """
     file = read_backbone(path)
     weights = weights_for(file, backbone)

@@ -42,6 +42,14 @@ _TIMM_BLOCK = {
     'mlp.fc2': 'ffn.layers.1',
 }
 
+# What BEiT adds, whoever writes it (CAE and mmpretrain's BEiT too): layer scale, and no k bias.
+_BEIT_BLOCK = {
+    'gamma_1': 'attn.gamma',
+    'gamma_2': 'ffn.gamma',
+    'attn.q_bias': 'attn.q.bias',
+    'attn.v_bias': 'attn.v.bias',
+}
+
 MMPRETRAIN = Naming(
     name='mmpretrain (C2FMAE runs, mmpretrain)',
     anchor='patch_embed.projection.weight',
@@ -55,6 +63,7 @@ MMPRETRAIN = Naming(
         **{name: name for name in _TIMM_BLOCK.values()},
         'attn.gamma1.weight': 'attn.gamma',
         'ffn.gamma2.weight': 'ffn.gamma',
+        **_BEIT_BLOCK,
     },
     beside=r'mask_token|(reconstruction|extra_layers|head|neck|data_preprocessor|label_embeds)\..*',
 )
@@ -74,11 +83,7 @@ TIMM = Naming(
         **_TIMM_BLOCK,
         'ls1.gamma': 'attn.gamma',
         'ls2.gamma': 'ffn.gamma',
-        # BEiT and CAE
-        'gamma_1': 'attn.gamma',
-        'gamma_2': 'ffn.gamma',
-        'attn.q_bias': 'attn.q.bias',
-        'attn.v_bias': 'attn.v.bias',
+        **_BEIT_BLOCK,
     },
     beside=r'mask_token|masked_embed|decoder_.*|(head|fc|pre_logits|lm_head)\..*',
 )
@@ -133,7 +138,7 @@ PREFIXES = ('', 'backbone.', 'encoder.', 'base_encoder.', 'vit.')
 
 _REASONS = (
     (r'relative_position|rel_pos', 'relative positions; a plain ViT has absolute ones'),
-    (r'register_tokens|reg_token|dist_token', 'further tokens; a plain ViT has one class token'),
+    (r'register_tokens|reg_token|dist_token', 'further tokens; a plain ViT has class tokens alone'),
     (r'mlp\.w\d|mlp\.gate|weights_in', 'a gated MLP (SwiGLU); a plain ViT has two linear layers'),
     (r'q_norm|k_norm', 'normalised queries and keys'),
     (r'norm_pre|pre_norm|pre_layernorm', 'a norm before the blocks, as in CLIP'),

@@ -98,8 +98,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     command = add('attention', 'Figure 1: where checkpoints look, side by side')
     add_photographs(command)
     command.add_argument(
-        '--query', nargs='+', default=['cls'], metavar='cls|mean|ROW,COLUMN',
-        help='class token, mean over all patches, or patches by row and column from 0',
+        '--query', nargs='+', default=['cls'], metavar='cls|mean|proxy:I|ROW,COLUMN',
+        help='class token (mean of several), mean over all patches, one of several class tokens, '
+        'or patches by row and column; all from 0',
     )  # fmt: skip
     command.add_argument('--block', type=int, default=-1, help='from 0; -1 is the last')
     command.add_argument('--heads', default='mean', help="'mean', 'each', or numbers: 0,3")

@@ -27,7 +27,8 @@ class FeatureOptions:
     """How features are computed.
 
     Attributes:
-        tokens: Which of 'cls' (class token), 'mean' (mean over patches), 'patches' (the grid).
+        tokens: Which of 'cls' (class token, the mean of several), 'mean' (mean over patches),
+            'patches' (the grid).
         blocks: After which blocks, from 0; () is the last one.
         size: Side of the square input in pixels; None is the checkpoint's.
         batch_size: Images of a forward pass.
@@ -121,26 +122,38 @@ def block_tokens(vit: VisionTransformer, images: Tensor, blocks: Sequence[int]) 
         blocks: Blocks, from 0, ascending.
 
     Returns:
-        A (B, 1 + N, D) tensor a block, class token first; the final norm is applied after the last
-        block alone.
+        A (B, P + N, D) tensor a block, class tokens first; the final norm is applied after the
+        last block alone.
     """
     vit.out_type, vit.out_indices = 'raw', list(blocks)
     return list(vit(images))
 
 
-def pool(tokens: Tensor, kind: str, grid: tuple[int, int]) -> Tensor:
-    """Reduce (B, 1 + N, D) tokens to what was asked for.
+def split_tokens(tokens: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Split (B, P + N, ...) tokens into P class tokens and N = h w patches.
 
     Args:
-        tokens: Tokens, class token first.
+        tokens: Tokens, class tokens first.
+        grid: Rows and columns of patches, (h, w).
+    """
+    number = tokens.shape[1] - grid[0] * grid[1]
+    return tokens[:, :number], tokens[:, number:]
+
+
+def pool(tokens: Tensor, kind: str, grid: tuple[int, int]) -> Tensor:
+    """Reduce (B, P + N, D) tokens to what was asked for.
+
+    Args:
+        tokens: Tokens, class tokens first.
         kind: 'cls' or 'mean' give (B, D), 'patches' gives (B, h, w, D).
         grid: Rows and columns of patches, (h, w).
     """
+    cls_tokens, patches = split_tokens(tokens, grid)
     if kind == 'cls':
-        return tokens[:, 0]
+        return cls_tokens.mean(dim=1)
     if kind == 'mean':
-        return tokens[:, 1:].mean(dim=1)
-    return tokens[:, 1:].unflatten(1, grid)
+        return patches.mean(dim=1)
+    return patches.unflatten(1, grid)
 
 
 def check_options(vit: VisionTransformer, size: tuple[int, int], options: FeatureOptions) -> None:

@@ -78,7 +78,8 @@ class MultiGranularViT(PlainViT):
             'base', 'large', 'huge' are ViT-S, B, L, H).
 
     Raises:
-        ValueError: The image is no multiple of the patch, or a patch no multiple of a stride.
+        ValueError: The image is no multiple of the patch, a patch no multiple of a stride, or it is
+            to have another number of class tokens than one.
     """
 
     cls_token: nn.Parameter
@@ -95,6 +96,11 @@ class MultiGranularViT(PlainViT):
         super().__init__(
             arch=arch, img_size=img_size, patch_size=patch_size, init_cfg=init_cfg, **kwargs
         )
+        if self.num_extra_tokens != 1:
+            raise ValueError(
+                f'MultiGranularViT has one class token, not {self.num_extra_tokens}: PlainViT '
+                'takes num_cls_tokens'
+            )
         self.pos_embed.requires_grad = False
         self.cells = {'rgb': patch_size}
         self.num_classes = {}

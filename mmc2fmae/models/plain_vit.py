@@ -8,7 +8,11 @@ from mmengine.model import initialize
 from mmengine.registry import MODELS
 from mmpretrain.models import VisionTransformer
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
-from mmpretrain.models.utils import build_2d_sincos_position_embedding, resize_pos_embed
+from mmpretrain.models.utils import (
+    build_2d_sincos_position_embedding,
+    resize_pos_embed,
+    to_2tuple,
+)
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -54,7 +58,7 @@ class PlainViT(VisionTransformer):
     def __init__(
         self,
         arch: str | dict = 'base',
-        img_size: int = 224,
+        img_size: int | tuple[int, int] = 224,
         patch_size: int = 16,
         num_cls_tokens: int = 1,
         window_size: int = 0,
@@ -63,7 +67,7 @@ class PlainViT(VisionTransformer):
         init_cfg: dict | list | None = None,
         **kwargs,
     ) -> None:
-        if img_size % patch_size:
+        if any(side % patch_size for side in to_2tuple(img_size)):
             raise ValueError(f'image size {img_size} is no multiple of the patch size {patch_size}')
         # mmengine would run any init_cfg but its own 'Pretrained' first, and then let the layers
         # draw their weights anew.
@@ -142,9 +146,10 @@ class PlainViT(VisionTransformer):
                 '1 class token, or with_cls_token=False and no number'
             )
         self.num_extra_tokens = number
-        self.cls_token = nn.Parameter(torch.zeros(1, number, self.embed_dims))
+        trained = self.pos_embed.requires_grad  # the parent has frozen its own by now
+        self.cls_token = nn.Parameter(torch.zeros(1, number, self.embed_dims), trained)
         patches = self.patch_resolution[0] * self.patch_resolution[1]
-        self.pos_embed = nn.Parameter(torch.zeros(1, number + patches, self.embed_dims))
+        self.pos_embed = nn.Parameter(torch.zeros(1, number + patches, self.embed_dims), trained)
 
     def _format_output(self, x: Tensor, hw: tuple[int, int]) -> Tensor:
         if self.out_type == 'cls_token':

@@ -39,7 +39,7 @@ class Scene:
         name: What it is called.
         present: Granularities that it has, rgb first.
         inputs: Batch of one; maps that it lacks are made up.
-        attention: (heads, 1 + N, 1 + N) of the unmasked photograph, once it was asked for.
+        attention: (heads, P + N, P + N) of the unmasked photograph, once it was asked for.
     """
 
     name: str

@@ -8,6 +8,7 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 import mmc2fmae  # noqa: F401  (before any test imports mmpretrain: transformers may be there)
+from mmc2fmae.models import PlainViT
 
 SIZES = dict(img_size=32, patch_size=8, embed_dim=128, depth=2, num_heads=2)
 
@@ -24,6 +25,16 @@ def randomise(module: nn.Module) -> nn.Module:
 def timm_vit(**options) -> VisionTransformer:
     """Return timm's ViT, which official MAE's, DINO's and MoCo v3's encoders are."""
     return randomise(VisionTransformer(**(SIZES | dict(num_classes=0) | options)))
+
+
+def proxy_vit(proxies: int, **options) -> PlainViT:
+    """Return a plain ViT with several class tokens, 4 x 4 patches."""
+    arch = dict(embed_dims=128, num_layers=2, num_heads=2, feedforward_channels=256)
+    sizes = dict(arch=arch, img_size=32, patch_size=8, out_type='raw')
+    vit = PlainViT(num_cls_tokens=proxies, **(sizes | options))
+    randomise(vit)
+    vit.eval()
+    return vit
 
 
 class MultiMAEReference(nn.Module):

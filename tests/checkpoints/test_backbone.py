@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmpretrain.models import BEiTViT
 from mmpretrain.models import VisionTransformer as MMPretrainViT
 from safetensors.torch import save_file
 from timm.models.beit import Beit
@@ -10,7 +11,7 @@ from torch import nn
 
 from mmc2fmae.checkpoints import build_backbone, read_backbone
 from mmc2fmae.errors import CheckpointMismatch
-from tests.checkpoints.conftest import SIZES, MultiMAEReference, randomise, timm_vit
+from tests.checkpoints.conftest import SIZES, MultiMAEReference, proxy_vit, randomise, timm_vit
 
 
 def close(ours, reference):
@@ -215,11 +216,95 @@ def test_a_misshapen_weight_is_an_error_with_both_shapes(tmp_path):
         read_backbone(saved(weights, tmp_path))
 
 
-def test_two_global_tokens_do_not_fit(tmp_path):
-    weights = MultiMAEReference().state_dict()
-    weights['global_tokens'] = torch.zeros(1, 2, 128)
-    with pytest.raises(CheckpointMismatch, match=r'cls_token: \(1, 2, 128\) in the file'):
+@torch.no_grad()
+def test_two_global_tokens_are_two_class_tokens_without_positions(tmp_path, images):
+    reference = MultiMAEReference()
+    reference.global_tokens = nn.Parameter(torch.zeros(1, 2, 128))
+    randomise(reference)
+    vit, _ = build_backbone(saved(dict(model=reference.state_dict()), tmp_path))
+    close(vit(images)[0], reference(images).roll(1, dims=1))
+
+
+def proxy_file(vit, tmp_path):
+    """Save a backbone as the public SemanticMIM code does, with what lies beside it."""
+    weights = {f'backbone.{key}': value for key, value in vit.state_dict().items()}
+    beside = dict.fromkeys(
+        ['backbone.mask_token', 'backbone.extra_layers.0.ln1.weight', 'neck.decoder_pred.bias',
+         'head.layer.bias', 'target_generator.gaussian_kernel'],
+        torch.zeros(1),
+    )  # fmt: skip
+    return saved(dict(state_dict=weights | beside), tmp_path), list(beside)
+
+
+@torch.no_grad()
+def test_proxies_of_semanticmim_are_read_with_their_positions(tmp_path, images):
+    reference = proxy_vit(3)
+    path, beside = proxy_file(reference, tmp_path)
+    found = read_backbone(path)
+    assert (found.arch.num_cls_tokens, found.arch.grid) == (3, (4, 4))  # 19 positions
+    assert found.arch.shapes()['pos_embed'] == (1, 19, 128)
+    assert sorted(found.unused) == sorted(beside)
+    assert '3 class tokens' in found.report()
+    vit, _ = build_backbone(path)
+    (tokens,) = reference(images)
+    assert torch.equal(vit(images)[0], tokens)
+    vit.out_type = 'cls_token'
+    assert torch.allclose(vit(images)[0], tokens[:, :3].mean(dim=1))
+
+
+@torch.no_grad()
+def test_the_beit_variant_of_semanticmim_computes_what_mmpretrains_beit_does(tmp_path, images):
+    arch = dict(embed_dims=128, num_layers=2, num_heads=2, feedforward_channels=256)
+    reference = randomise_beit(
+        BEiTViT(
+            arch=arch,
+            img_size=32,
+            patch_size=8,
+            out_type='raw',
+            use_abs_pos_emb=True,
+            use_rel_pos_bias=False,
+            layer_scale_init_value=0.1,
+        )
+    )
+    assert {'layers.1.gamma_2', 'layers.1.attn.q_bias'} <= reference.state_dict().keys()
+    vit, _ = build_backbone(proxy_file(reference, tmp_path)[0])
+    close(vit(images)[0], reference(images)[0])
+
+
+def randomise_beit(vit):
+    randomise(vit)
+    vit.eval()  # mmpretrain's returns None
+    return vit
+
+
+@pytest.mark.parametrize(
+    ('stated', 'message'),
+    [
+        (dict(num_cls_tokens=2), 'says that it has 2 class tokens, but holds 3'),
+        (dict(img_size=[40, 32]), 'has 19 positions, but a grid of 5x4 patches and the 3 class'),
+    ],
+)
+def test_a_file_that_contradicts_its_proxies_is_refused(tmp_path, stated, message):
+    path, _ = proxy_file(proxy_vit(3), tmp_path)
+    with pytest.raises(CheckpointMismatch, match=message):
+        read_backbone(path, **stated)
+
+
+def test_positions_that_no_square_and_proxies_explain_are_refused(tmp_path):
+    weights = proxy_vit(3).state_dict()
+    weights['cls_token'] = weights['cls_token'][:, :2]  # 19 - 2 = 17 patches
+    message = 'has 19 positions: expected a square grid with or without the 2 class tokens'
+    with pytest.raises(CheckpointMismatch, match=message):
         read_backbone(saved(weights, tmp_path))
+
+
+@torch.no_grad()
+def test_a_grid_that_is_not_square_keeps_its_proxies(tmp_path):
+    reference = proxy_vit(3, img_size=(32, 40))
+    path = saved(reference.state_dict(), tmp_path)
+    vit, _ = build_backbone(path, img_size=[32, 40])
+    images = torch.rand(1, 3, 32, 40)
+    assert torch.equal(vit(images)[0], reference(images)[0])
 
 
 def test_the_report_says_what_was_filled_and_left(tmp_path):

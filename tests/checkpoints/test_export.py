@@ -1,6 +1,7 @@
 """What is written is read by the others' own code, and exactly."""
 
 import json
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import timm
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from mmc2fmae.checkpoints import (
     Architecture,
@@ -18,8 +20,9 @@ from mmc2fmae.checkpoints import (
     timm_call,
 )
 from mmc2fmae.checkpoints.export import check_destination
+from mmc2fmae.checkpoints.naming import TIMM, from_our_names
 from mmc2fmae.errors import CheckpointMismatch
-from tests.checkpoints.conftest import MultiMAEReference, randomise, timm_vit
+from tests.checkpoints.conftest import MultiMAEReference, proxy_vit, randomise, timm_vit
 
 
 @pytest.fixture
@@ -184,6 +187,32 @@ def test_what_hugging_face_has_no_place_for_is_an_error(tmp_path):
         with pytest.raises(CheckpointMismatch, match='export it to timm'):
             export_backbone(read_backbone(tmp_path / 'x.pth'), tmp_path / 'hf', 'huggingface')
     assert not (tmp_path / 'hf').exists()
+
+
+def test_proxies_stay_in_our_files_and_have_no_place_elsewhere(tmp_path):
+    torch.save(proxy_vit(3).state_dict(), tmp_path / 'x.pth')
+    found = read_backbone(tmp_path / 'x.pth')
+    export_backbone(found, tmp_path / 'x.safetensors', 'mmc2fmae')
+    back = read_backbone(tmp_path / 'x.safetensors')
+    assert back.arch == found.arch and back.stated['num_cls_tokens'] == 3
+    for to, dst in (('timm', 't.safetensors'), ('huggingface', 'hf')):
+        with pytest.raises(CheckpointMismatch, match='has one class token, this one 3'):
+            export_backbone(found, tmp_path / dst, to)
+        assert not (tmp_path / dst).exists()
+
+
+@torch.no_grad()
+def test_registers_of_timm_carry_proxies_but_its_output_is_the_first_of_them(images):
+    """Why they are refused: the tokens are equal, the output is another."""
+    ours = proxy_vit(3)
+    weights = from_our_names(ours.state_dict(), TIMM)
+    weights['cls_token'], weights['reg_token'] = weights['cls_token'].split([1, 2], dim=1)
+    theirs = timm_vit(reg_tokens=2, mlp_ratio=2, norm_layer=partial(nn.LayerNorm, eps=1e-6))
+    theirs.load_state_dict(weights)
+    (tokens,) = ours(images)
+    torch.testing.assert_close(theirs.forward_features(images), tokens, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(theirs(images), tokens[:, 0], atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(tokens[:, 0], tokens[:, :3].mean(dim=1), atol=1e-2)
 
 
 def test_two_norms_after_the_blocks_have_no_place_in_timm(tmp_path):

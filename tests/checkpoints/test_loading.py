@@ -12,7 +12,7 @@ from mmc2fmae.checkpoints import load_backbone, read_backbone
 from mmc2fmae.checkpoints.loading import coverage
 from mmc2fmae.engine import launch
 from mmc2fmae.errors import CheckpointMismatch
-from mmc2fmae.models import MultiGranularViT
+from mmc2fmae.models import MultiGranularViT, PlainViT
 from tests.engine.conftest import config_file  # noqa: F401  (fixture)
 
 ARCH = dict(embed_dims=24, num_layers=1, num_heads=2, feedforward_channels=48)
@@ -150,6 +150,55 @@ def test_a_model_without_class_token_takes_positions_of_patches_alone(checkpoint
     load_backbone(backbone, checkpoint)
     weights = torch.load(checkpoint)['state_dict']
     assert torch.equal(backbone.pos_embed, weights['backbone.pos_embed'][:, 1:])
+
+
+@pytest.fixture
+def proxies(tmp_path):
+    """A checkpoint with three class tokens and 4 x 4 patches."""
+    weights = PlainViT(arch=ARCH, img_size=32, patch_size=8, num_cls_tokens=3).state_dict()
+    torch.save({k: torch.randn_like(v) for k, v in weights.items()}, tmp_path / 'proxies.pth')
+    return tmp_path / 'proxies.pth'
+
+
+def test_proxies_keep_their_positions_where_those_of_patches_are_resampled(proxies):
+    backbone = PlainViT(arch=ARCH, img_size=64, patch_size=8, num_cls_tokens=3)
+    load_backbone(backbone, proxies)
+    weights = torch.load(proxies)
+    assert torch.equal(backbone.cls_token, weights['cls_token'])
+    assert torch.equal(backbone.pos_embed[:, :3], weights['pos_embed'][:, :3])
+    expected = torch.nn.functional.interpolate(
+        weights['pos_embed'][:, 3:].mT.unflatten(2, (4, 4)), (8, 8), mode='bicubic'
+    )
+    torch.testing.assert_close(backbone.pos_embed[0, 3:], expected[0].flatten(1).mT)
+
+
+@pytest.mark.parametrize('img_size', [32, 64])
+@pytest.mark.parametrize(
+    ('options', 'own'),
+    [
+        (dict(), 1),
+        (dict(num_cls_tokens=2), 2),
+        (dict(with_cls_token=False, out_type='featmap'), 0),
+        (dict(type=MultiGranularViT), 1),
+    ],
+    ids=['one', 'two', 'none', 'multi-granular'],
+)
+def test_another_number_of_proxies_is_an_error_that_says_what_to_set(
+    options, own, img_size, proxies
+):
+    options = dict(type=PlainViT, arch=ARCH, img_size=img_size, patch_size=8) | options
+    backbone = options.pop('type')(**options)
+    message = rf'num_cls_tokens 3 in .*, {own} in the model: set backbone\.num_cls_tokens to 3'
+    with pytest.raises(CheckpointMismatch, match=message):
+        load_backbone(backbone, proxies)
+    found = coverage(torch.load(proxies), backbone)  # of load_from: an error all the same
+    assert found.filled < found.tensors
+
+
+def test_a_single_class_token_does_not_fill_proxies(checkpoint):
+    backbone = PlainViT(arch=ARCH, img_size=32, patch_size=8, num_cls_tokens=3)
+    with pytest.raises(CheckpointMismatch, match=r'num_cls_tokens 1 in .*, 3 in the model'):
+        load_backbone(backbone, checkpoint)
 
 
 def test_positions_go_to_a_grid_of_as_many_patches_in_another_shape(checkpoint):

@@ -50,7 +50,7 @@ def test_a_file_without_vit_names_what_it_holds():
     [
         ('blocks.0.attn.relative_position_bias_table', 'relative positions'),
         ('rel_pos_bias.relative_position_bias_table', 'relative positions'),
-        ('register_tokens', 'one class token'),
+        ('register_tokens', 'class tokens alone'),
         ('blocks.1.mlp.w12.weight', 'SwiGLU'),
         ('blocks.0.attn.q_norm.weight', 'normalised queries'),
         ('norm_pre.weight', 'CLIP'),

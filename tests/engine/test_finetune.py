@@ -57,6 +57,8 @@ def data(tmp_path):
         ('vitb_ft_1percent', (*RGB, 'train_dataloader.dataset.label_share=0.5')),
         ('vitb_ft_10percent', (*RGB, 'train_dataloader.dataset.label_share=0.5')),
         ('vitb_linear_90e', (*RGB, 'model.neck.input_features=192')),
+        ('semanticmim_vitb_ft_100e', RGB),
+        ('semanticmim_vitb_linear_90e', (*RGB, 'model.neck.input_features=192')),
         (
             'vitb_ft_100e_multi_granular',
             (

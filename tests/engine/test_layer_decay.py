@@ -102,3 +102,17 @@ def test_a_backbone_that_is_no_vit_is_refused():
     model.backbone = nn.Linear(2, 2)
     with pytest.raises(TypeError, match='plain ViT'):
         layer_groups(model, 0.5, 0.05)
+
+
+def test_proxies_are_embeddings_and_never_decay():
+    backbone = PlainViT(
+        arch=dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48),
+        img_size=32,
+        patch_size=8,
+        num_cls_tokens=3,
+    )
+    model = nn.ModuleDict(dict(backbone=backbone))
+    groups = layer_groups(model, layer_decay=0.5, weight_decay=0.05)
+    (found,) = [group for group in groups if 'backbone.cls_token' in group.parameters]
+    assert 'backbone.pos_embed' in found.parameters
+    assert (found.name, found.lr_scale, found.weight_decay) == ('embeddings', 0.125, 0.0)

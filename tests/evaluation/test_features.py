@@ -8,13 +8,14 @@ from PIL import Image
 from mmc2fmae.checkpoints import Preprocessing, build_backbone
 from mmc2fmae.evaluation.features import (
     FeatureOptions,
+    ImageFiles,
     check_options,
     compute_features,
     extract_features,
     find_images,
     pool,
 )
-from tests.checkpoints.conftest import timm_vit
+from tests.checkpoints.conftest import proxy_vit, timm_vit
 
 
 @pytest.fixture
@@ -110,6 +111,29 @@ def test_pooling_by_hand():
     assert pool(tokens, 'cls', (2, 3)).tolist() == [[9]]
     assert pool(tokens, 'mean', (2, 3)).tolist() == [[3.5]]
     assert pool(tokens, 'patches', (2, 3)).squeeze().tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
+def test_of_several_class_tokens_cls_is_the_mean_and_none_is_a_patch():
+    tokens = torch.tensor([[[9.0], [6.0], [0.0], [1.0], [2.0], [3.0], [4.0]]])
+    assert pool(tokens, 'cls', (2, 2)).tolist() == [[5]]  # (9 + 6 + 0) / 3
+    assert pool(tokens, 'mean', (2, 2)).tolist() == [[2.5]]
+    assert pool(tokens, 'patches', (2, 2)).squeeze().tolist() == [[1, 2], [3, 4]]
+
+
+def test_features_of_proxies_are_those_of_the_raw_tokens(photos, tmp_path):
+    torch.manual_seed(0)
+    reference = proxy_vit(3)
+    torch.save(reference.state_dict(), tmp_path / 'proxies.pth')
+    vit, preprocessing = build_backbone(tmp_path / 'proxies.pth')
+    options = FeatureOptions(tokens=('cls', 'mean', 'patches'), workers=0)
+    paths = find_images(photos)
+    found = compute_features(vit, preprocessing, paths, options)
+    files = ImageFiles(paths, preprocessing.transform())
+    with torch.no_grad():
+        (tokens,) = reference(torch.stack([files[i] for i in range(len(files))]))
+    torch.testing.assert_close(found['cls_1'], tokens[:, :3].mean(dim=1))
+    torch.testing.assert_close(found['mean_1'], tokens[:, 3:].mean(dim=1))
+    torch.testing.assert_close(found['patches_1'].flatten(1, 2), tokens[:, 3:])
 
 
 def test_images_are_a_folder_a_list_or_a_file(photos, tmp_path):

@@ -73,6 +73,30 @@ def test_several_class_tokens_have_positions_of_their_own_and_one_mean():
     assert torch.equal(vit(image)[0].flatten(2).transpose(1, 2), tokens[:, 3:])
 
 
+def test_frozen_proxies_stay_frozen():
+    vit = PlainViT(arch=ARCH, img_size=32, patch_size=8, num_cls_tokens=3, frozen_stages=2)
+    assert not any(parameter.requires_grad for parameter in vit.parameters())
+
+
+@pytest.mark.parametrize('window', [0, 2])
+def test_feature_maps_leave_proxies_out_but_patches_read_them(window):
+    """As detection and segmentation take them, against the raw tokens of every block."""
+    torch.manual_seed(0)
+    options = dict(num_cls_tokens=3, window_size=window, final_norm=False, out_indices=[0, 1])
+    vit = PlainViT(arch=ARCH, img_size=32, patch_size=8, out_type='featmap', **options)
+    vit.init_weights()
+    image = torch.rand(2, 3, 32, 48)
+    maps = vit(image)
+    vit.out_type = 'raw'
+    for found, tokens in zip(maps, vit(image), strict=True):
+        assert found.shape == (2, 24, 4, 6) and tokens.shape == (2, 3 + 24, 24)
+        for row, column in ((0, 0), (1, 4), (3, 5)):
+            assert torch.equal(found[:, :, row, column], tokens[:, 3 + 6 * row + column])
+    sum(x.square().mean() for x in maps).backward()
+    assert all(p.grad is not None for p in (vit.cls_token, vit.pos_embed))
+    assert (vit.cls_token.grad[0].abs().amax(dim=1) > 0).all()  # each is read
+
+
 @pytest.mark.parametrize(
     'wrong', [dict(num_cls_tokens=0), dict(num_cls_tokens=2, with_cls_token=False)]
 )

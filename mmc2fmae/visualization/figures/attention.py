@@ -15,7 +15,7 @@ from mmpretrain.models import VisionTransformer
 from torch import Tensor
 
 from mmc2fmae.checkpoints import Preprocessing, build_backbone
-from mmc2fmae.evaluation.features import FeatureOptions, ImageFiles, check_options
+from mmc2fmae.evaluation.features import FeatureOptions, ImageFiles, check_options, split_tokens
 from mmc2fmae.visualization.figures.page import WIDTH, Page
 
 HEAT, OVERLAY = 'viridis', 'inferno'
@@ -31,7 +31,7 @@ def attention_weights(vit: VisionTransformer, images: Tensor, block: int) -> Ten
         block: From 0; negative numbers count from the last.
 
     Returns:
-        (B, heads, 1 + N, 1 + N), class token first; every row sums to 1.
+        (B, heads, P + N, P + N), class tokens first; every row sums to 1.
 
     Raises:
         ValueError: There is no such block.
@@ -49,8 +49,19 @@ def attention_weights(vit: VisionTransformer, images: Tensor, block: int) -> Ten
     return (q @ k.transpose(2, 3) * q.shape[-1] ** -0.5).softmax(dim=-1)
 
 
-def parse_query(text: str, grid: tuple[int, int]) -> str | tuple[int, int]:
-    """Read a query: 'cls', 'mean' (over all patches) or 'ROW,COLUMN' of a patch, from 0.
+Query = str | int | tuple[int, int]
+
+
+def parse_query(text: str, grid: tuple[int, int]) -> Query:
+    """Read a query: 'cls', 'mean' (over all patches), 'proxy:I' or 'ROW,COLUMN', all from 0.
+
+    Args:
+        text: 'cls' is the mean over all class tokens where there are several (SemanticMIM's
+            proxies), 'proxy:I' one of them.
+        grid: Rows and columns of patches.
+
+    Returns:
+        'cls', 'mean', the number of a class token, or the (row, column) of a patch.
 
     Raises:
         ValueError: It is none of them, or lies outside the grid.
@@ -58,9 +69,11 @@ def parse_query(text: str, grid: tuple[int, int]) -> str | tuple[int, int]:
     if text in ('cls', 'mean'):
         return text
     try:
+        if text.startswith('proxy:'):
+            return int(text.removeprefix('proxy:'))
         row, column = (int(part) for part in text.split(','))
     except ValueError:
-        raise ValueError(f"query {text!r}: expected 'cls', 'mean' or ROW,COLUMN") from None
+        raise ValueError(f"query {text!r}: expected 'cls', 'mean', proxy:I or ROW,COLUMN") from None
     if not (0 <= row < grid[0] and 0 <= column < grid[1]):
         raise ValueError(
             f'query {text} is outside of the {grid[0]} x {grid[1]} patches: rows are 0 to '
@@ -70,30 +83,38 @@ def parse_query(text: str, grid: tuple[int, int]) -> str | tuple[int, int]:
 
 
 def query_map(
-    weights: Tensor, query: str | tuple[int, int], grid: tuple[int, int], asked: tuple[int, int]
+    weights: Tensor, query: Query, grid: tuple[int, int], asked: tuple[int, int]
 ) -> Tensor:
     """Return where a query looks, relative to looking at all patches alike.
 
     Args:
-        weights: (heads, 1 + N, 1 + N) attention.
+        weights: (heads, P + N, P + N) attention.
         query: Result of :func:`parse_query`.
         grid: (rows, columns) of these patches.
         asked: Grid that the query was named in; another one is asked at the same place.
 
     Returns:
-        (heads, rows, columns); the mean over all patches is 1. What goes to the class token is
-        left out.
+        (heads, rows, columns); the mean over all patches is 1. What goes to class tokens is left
+        out.
+
+    Raises:
+        ValueError: There is no such class token.
     """
-    if not isinstance(query, str):
+    of_class_tokens, of_patches = split_tokens(weights, grid)
+    if isinstance(query, tuple):
         row, column = (int((q + 0.5) * g / a) for q, g, a in zip(query, grid, asked, strict=True))
-        rows = weights[:, 1 + row * grid[1] + column]
+        rows = of_patches[:, row * grid[1] + column]
     elif query == 'cls':
-        rows = weights[:, 0]
+        rows = of_class_tokens.mean(dim=1)
     elif query == 'mean':
-        rows = weights[:, 1:].mean(dim=1)
+        rows = of_patches.mean(dim=1)
+    elif query in range(of_class_tokens.shape[1]):
+        rows = of_class_tokens[:, int(query)]
     else:
-        raise ValueError(f"query {query!r}: expected 'cls', 'mean' or (row, column)")
-    patches = rows[:, 1:]
+        raise ValueError(
+            f'query proxy:{query}: the ViT has class tokens 0 to {of_class_tokens.shape[1] - 1}'
+        )
+    _, patches = split_tokens(rows, grid)
     return (patches / patches.mean(dim=1, keepdim=True)).unflatten(1, grid)
 
 
@@ -132,7 +153,7 @@ class Looks:
 
     Attributes:
         label: What the checkpoint is called in a figure.
-        weights: (heads, 1 + N, 1 + N) attention of every image.
+        weights: (heads, P + N, P + N) attention of every image.
         photos: The (H, W, 3) uint8 pixels that it saw.
         grid: Rows and columns of patches.
     """
@@ -273,6 +294,7 @@ def picture_of(style: str, photo: np.ndarray, values: Tensor, top: float) -> np.
 def _explain(queries: Sequence[str], heads: str, shared_scale: bool) -> str:
     kinds = [
         'the class token' if 'cls' in queries else '',
+        *(f'class token {q.removeprefix("proxy:")}' for q in queries if q.startswith('proxy:')),
         'all patches (mean)' if 'mean' in queries else '',
         'the marked patches' if any(',' in query for query in queries) else '',
     ]

@@ -14,6 +14,7 @@ from mmc2fmae.visualization.figures.attention import (
     picture_of,
     query_map,
 )
+from tests.checkpoints.conftest import proxy_vit
 
 ARCH = dict(embed_dims=24, num_layers=3, num_heads=2, feedforward_channels=48)
 
@@ -69,6 +70,42 @@ def test_a_map_is_relative_to_even_attention():
     # Mean over patches: (3 * [.2 .1 .1 .1] + [0 0 0 1]) / 4 = [.15 .075 .075 .325], mean .15625
     mean = torch.tensor([[0.96, 0.48], [0.48, 2.08]])
     assert torch.allclose(query_map(weights, 'mean', grid, grid)[0], mean)
+
+
+def test_queries_of_several_class_tokens():
+    weights = torch.zeros(1, 6, 6)  # two proxies, 2 x 2 patches
+    weights[0, 0] = torch.tensor([0.2, 0.2, 0.6, 0, 0, 0])
+    weights[0, 1] = torch.tensor([0.3, 0.3, 0, 0, 0, 0.4])
+    weights[0, 2:] = torch.tensor([0.4, 0.4, 0, 0.2, 0, 0])
+    weights[0, 3] = torch.tensor([0, 0, 0, 0, 1.0, 0])
+    grid = (2, 2)
+    assert parse_query('proxy:1', grid) == 1
+    assert torch.allclose(query_map(weights, 0, grid, grid)[0], torch.tensor([[4.0, 0], [0, 0]]))
+    assert torch.allclose(query_map(weights, 1, grid, grid)[0], torch.tensor([[0, 0], [0, 4.0]]))
+    # Mean of [.6 0 0 0] and [0 0 0 .4]: [.3 0 0 .2], mean .125
+    expected = torch.tensor([[2.4, 0], [0, 1.6]])
+    assert torch.allclose(query_map(weights, 'cls', grid, grid)[0], expected)
+    assert query_map(weights, (0, 1), grid, grid)[0].tolist() == [[0, 0], [4, 0]]
+    for wrong in (2, -1):
+        message = f'query proxy:{wrong}: the ViT has class tokens 0 to 1'
+        with pytest.raises(ValueError, match=message):
+            query_map(weights, wrong, grid, grid)
+    with pytest.raises(ValueError, match='proxy:I'):
+        parse_query('proxy:a', grid)
+
+
+def test_a_file_with_proxies_looks_at_photographs(tmp_path):
+    reference = proxy_vit(3)
+    torch.save(reference.state_dict(), tmp_path / 'proxies.pth')
+    photo = tmp_path / 'photo.png'
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)).save(photo)
+    looks = look_at(tmp_path / 'proxies.pth', [photo], 'name', size=48)
+    assert looks.weights[0].shape == (2, 3 + 36, 3 + 36)
+    page = draw_attention([looks], ['photo'], ['cls', 'proxy:2', '5,5'])
+    notes = ' '.join(text.get_text().replace('\n', ' ') for text in page.figure.texts)
+    assert 'from the class token, class token 2, the marked patches' in notes
+    with pytest.raises(ValueError, match='query proxy:3: the ViT has class tokens 0 to 2'):
+        draw_attention([looks], ['photo'], ['proxy:3'])
 
 
 def test_another_grid_is_asked_at_the_same_place():
