@@ -61,6 +61,8 @@ MMPRETRAIN = Naming(
     },
     inner={
         **{name: name for name in _TIMM_BLOCK.values()},
+        'attn.q': 'attn.q',  # the public code of SemanticMIM computes q apart from k and v
+        'attn.kv': 'attn.kv',
         'attn.gamma1.weight': 'attn.gamma',
         'ffn.gamma2.weight': 'ffn.gamma',
         **_BEIT_BLOCK,
@@ -258,6 +260,9 @@ def fuse_qkv(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     fused = dict(weights)
     for layer in _layers(weights):
         for leaf in ('weight', 'bias'):
+            if (joint := f'{layer}.attn.kv.{leaf}') in fused:
+                k, v = fused.pop(joint).chunk(2)
+                fused |= {f'{layer}.attn.k.{leaf}': k, f'{layer}.attn.v.{leaf}': v}
             keys = {x: f'{layer}.attn.{x}.{leaf}' for x in 'qkv'}
             parts = {x: fused.pop(key) for x, key in keys.items() if key in fused}
             if leaf == 'bias' and 'k' not in parts and 'q' in parts:

@@ -124,3 +124,11 @@ def test_hugging_face_names_are_written_as_published():
 def test_a_weight_without_name_on_the_other_side_is_an_error():
     with pytest.raises(CheckpointMismatch, match=r'no name for ln2\.weight'):
         from_our_names({'ln2.weight': torch.zeros(1)}, HUGGINGFACE)
+
+
+def test_keys_and_values_that_one_layer_computes_are_taken_apart():
+    q, k, v = (torch.full((2, 2), float(i)) for i in range(3))
+    weights = {'layers.0.attn.q.weight': q, 'layers.0.attn.kv.weight': torch.cat([k, v])}
+    fused = fuse_qkv(weights)
+    assert list(fused) == ['layers.0.attn.qkv.weight']
+    assert torch.equal(fused['layers.0.attn.qkv.weight'], torch.cat([q, k, v]))
