@@ -56,9 +56,9 @@ def coverage(state_dict: dict[str, Tensor], module: nn.Module) -> Coverage:
         prepare = getattr(part, '_prepare_pos_embed', None)
         if prepare is None:
             continue
-        prefix = f'{name}.' if name else ''
-        given = count_tokens(state_dict.get(f'{prefix}cls_token'))
-        if tokens_fit(given, count_tokens(getattr(part, 'cls_token', None))):  # else rows are mixed
+        prefix, own = f'{name}.' if name else '', getattr(part, 'cls_token', None)
+        tokens = [count_tokens(x) for x in (state_dict.get(f'{prefix}cls_token'), own)]
+        if tokens_fit(*tokens):  # else no row is known to be a patch's
             prepare(state_dict, prefix)
     own = module.state_dict()
     missing = [key for key in own if key not in state_dict]

@@ -54,7 +54,6 @@ class PlainViT(VisionTransformer):
 
     cls_token: nn.Parameter | None
     pos_embed: nn.Parameter
-    pos_embed: nn.Parameter
     num_extra_tokens: int
 
     def __init__(
