@@ -137,8 +137,9 @@ def load_encoder(
 
     Args:
         checkpoint: Checkpoint of this project, MAE, timm, Hugging Face, ... (docs/checkpoints.md).
-        out_type: What the module returns for a block: 'raw' (B, 1 + N, D), class token first,
-            'cls_token' (B, D) or 'featmap' (B, D, h, w).
+        out_type: What the module returns for a block: 'raw' (B, P + N, D), class tokens first
+            (one, or SemanticMIM's proxies), 'cls_token' (B, D), their mean, or 'featmap'
+            (B, D, h, w).
         **stated: What the file may not say: ``num_heads``, ``mean``, ``std``, ...
 
     Returns:

@@ -3,6 +3,7 @@
 import argparse
 
 from mmc2fmae.cli.parsing import KeyValues
+from mmc2fmae.cli.run_options import add_amp_argument
 
 EXPECTED = (RuntimeError,)  # an image that cannot be read, a process that ended early
 SETS = 'mmc2fmae::cls/robustness/imagenet.py'
@@ -19,13 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--batch-size', type=int, default=128, help='images at a time')
     parser.add_argument('--workers', type=int, default=4, help='loader processes a GPU')
     parser.add_argument('--limit', type=int, help='smoke run: images a cell; no result')
-    parser.add_argument(
-        '--amp',
-        nargs='?',
-        const='bfloat16',
-        choices=['bfloat16', 'float16'],
-        help='mixed precision (bfloat16 unless said otherwise)',
-    )
+    add_amp_argument(parser)
     parser.add_argument('--device', help='cpu, cuda:1, ... (a GPU for each process)')
     parser.add_argument(
         '--cfg-options',

@@ -34,6 +34,17 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_amp_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the option of mixed precision, which training and robustness share."""
+    parser.add_argument(
+        '--amp',
+        nargs='?',
+        const='bfloat16',
+        choices=['bfloat16', 'float16'],
+        help='mixed precision (bfloat16 unless said otherwise)',
+    )
+
+
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of training alone."""
     parser.add_argument(
@@ -52,13 +63,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         help="fill the model's backbone from this pre-trained checkpoint, of whatever source "
         '(docs/checkpoints.md)',
     )
-    parser.add_argument(
-        '--amp',
-        nargs='?',
-        const='bfloat16',
-        choices=['bfloat16', 'float16'],
-        help='mixed precision (bfloat16 unless said otherwise)',
-    )
+    add_amp_argument(parser)
     parser.add_argument('--compile', action='store_true', help='use torch.compile')
     parser.add_argument('--seed', type=int, help="random seed, in place of the config's")
     parser.add_argument(
