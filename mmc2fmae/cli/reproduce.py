@@ -20,7 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands.add_parser('recipes', help='write docs/recipes.md from the configs')
     for part in (plan, run, report):
         part.add_argument(
-            'tables', nargs='+', help="table1 ... table6, 'all', or a YAML file of your own"
+            'tables',
+            nargs='+',
+            help="table1 ... table6, 'all' of them, semanticmim, or a YAML file of your own",
         )
         part.add_argument('--rows', nargs='+', metavar='ROW', help='these rows alone')
         part.add_argument('--preset', choices=['paper', 'mini'], default='paper')

@@ -101,7 +101,7 @@ class Plan:
         rows: Table id to rows that were asked for.
         suite: Protocols and presets.
         stages: Key to stage; each comes after what it depends on.
-        cells: (table, row, seed) to the key of the stage with the numbers.
+        cells: (table, row, seed) to the keys of the stages with the numbers, one a protocol.
     """
 
     preset: Preset
@@ -109,17 +109,18 @@ class Plan:
     rows: Mapping[str, Sequence[Row]]
     suite: Suite
     stages: dict[str, Stage] = field(default_factory=dict)
-    cells: dict[tuple[str, str, int], str] = field(default_factory=dict)
+    cells: dict[tuple[str, str, int], tuple[str, ...]] = field(default_factory=dict)
 
     def serves(self, key: str) -> list[str]:
         """Return the rows, as 'table/row', that need a stage."""
         found: dict[str, None] = {}
-        for (table, row, _), last in self.cells.items():
-            stage: Stage | None = self.stages[last]
-            while stage is not None:
-                if stage.key == key:
-                    found[f'{table}/{row}'] = None
-                stage = stage.upstream
+        for (table, row, _), measured in self.cells.items():
+            for last in measured:
+                stage: Stage | None = self.stages[last]
+                while stage is not None:
+                    if stage.key == key:
+                        found[f'{table}/{row}'] = None
+                    stage = stage.upstream
         return list(found)
 
     def by_kind(self, keys: Iterable[str] | None = None) -> dict[str, int]:
@@ -171,10 +172,11 @@ def make_plan(
     for seed in dict.fromkeys(preset.seeds if seeds is None else seeds):
         for table in tables:
             for row in rows[table.id]:
-                stage = maker.row(row, seed)
-                if stage is not None:
+                stages = maker.row(row, seed)
+                for stage in stages:
                     _add(plan, stage)
-                    plan.cells[table.id, row.id, seed] = stage.key
+                if stages:
+                    plan.cells[table.id, row.id, seed] = tuple(stage.key for stage in stages)
     if predictions:
         for stage in list(plan.stages.values()):
             if stage.kind == 'finetune' and stage.subject == 'classification':
@@ -213,15 +215,15 @@ class _Maker:
         options = dict(out=str(out.absolute()), arguments=arguments)
         return Stage('scenes', out.name, identity, options=options)
 
-    def row(self, row: Row, seed: int) -> Stage | None:
+    def row(self, row: Row, seed: int) -> list[Stage]:
         source = row.sources.get(self.preset.name.partition('-')[0])
         if source is not None:
-            start = self.pretrain(source.pretrain, seed)
-            return self.evaluate(self.suite.protocols[source.protocol], start, seed)
-        if row.bring and self.preset.comparable:
-            start = self.bring(row.bring)
-            return self.evaluate(self.suite.protocols[row.bring['protocol']], start, seed)
-        return None
+            start, protocols = self.pretrain(source.pretrain, seed), source.protocols
+        elif row.bring and self.preset.comparable:
+            start, protocols = self.bring(row.bring), row.brought_protocols
+        else:
+            return []
+        return [self.evaluate(self.suite.protocols[name], start, seed) for name in protocols]
 
     def pretrain(self, config: Path | None, seed: int) -> Stage | None:
         if config is None:
@@ -282,8 +284,9 @@ class _Maker:
         upstream: Stage | None,
         protocol: Protocol | None,
     ) -> Stage:
-        overrides = {**self.preset.overrides.get(part, {}), **self.own}
-        before, after = configs.read_config(config), configs.read_config(config, overrides)
+        tokens = _class_tokens(upstream, config)
+        overrides = {**tokens, **self.preset.overrides.get(part, {}), **self.own}
+        before, after = configs.read_config(config, tokens), configs.read_config(config, overrides)
         if 'base_batch_size' not in after.get('auto_scale_lr', {}):
             raise PlanError(
                 f'{config} does not say the batch of a step: add auto_scale_lr = '
@@ -302,6 +305,20 @@ class _Maker:
             kind, name, identity, config, overrides, seed, upstream, protocol, tuple(modified),
             limit=self.limit,
         )  # fmt: skip
+
+
+def _class_tokens(pretrained: Stage | None, config: Path) -> dict[str, Any]:
+    """Return the override that gives a model the class tokens (proxies) it is to start from.
+
+    It belongs to the encoder, as its weights do, so it is no modification of the protocol.
+    """
+    if pretrained is None or pretrained.kind != 'pretrain':
+        return {}
+    field = 'num_cls_tokens'
+    encoder = pretrained.load_config().model.get('backbone', {})
+    tokens = encoder.get('proxies') or encoder.get(field, 1)
+    here = configs.read_config(config).model.get('backbone', {}).get(field, 1)
+    return {} if tokens == here else {f'model.backbone.{field}': tokens}
 
 
 def _few_steps(cfg: Config, steps: int) -> dict[str, Any]:

@@ -58,8 +58,8 @@ class Line:
     Attributes:
         row: Row of the table.
         cells: Metric to cell.
-        seeds: Number of seeds that are there.
-        protocol: Protocol of the numbers.
+        seeds: Number of seeds that are there, of the metric with most of them.
+        protocol: Protocols of the numbers.
         mark: Number of the footnote that says how the recipe differs; 0 for none.
     """
 
@@ -129,26 +129,36 @@ def _base(plan: Plan) -> str:
     return plan.preset.name.partition('-')[0]
 
 
-def stages_of(report: Report, table: Table, row: Row) -> dict[int, Stage]:
-    """Return seed to the stage with the numbers of a row."""
-    cells = report.plan.cells.items()
-    keys = {seed: key for (t, r, seed), key in cells if (t, r) == (table.id, row.id)}
-    return {seed: report.plan.stages[key] for seed, key in keys.items()}
+def stages_of(report: Report, table: Table, row: Row, metric: str) -> dict[int, Stage]:
+    """Return seed to the stage that measures a metric of a row."""
+    found = {}
+    for (name, number, seed), keys in report.plan.cells.items():
+        for stage in map(report.plan.stages.__getitem__, keys):
+            if (name, number) == (table.id, row.id) and measures(stage, metric):
+                found[seed] = stage
+    return found
+
+
+def measures(stage: Stage, metric: str) -> bool:
+    """Tell whether a metric of a table comes from a stage."""
+    return stage.protocol is not None and metric in stage.protocol.metrics
 
 
 def _line(report: Report, table: Table, row: Row, running: bool) -> Line:
-    stages = stages_of(report, table, row)
-    found = {s: report.results[g.key] for s, g in stages.items() if g.key in report.results}
-    missing = [s for s in stages if s not in found]
-    why = ''
-    if not stages:
-        why = row.note or 'not part of this preset'
-    elif missing:
-        why = _why(report.work_dir, stages[missing[0]], running)
-        if found:
-            why = f'{len(found)} of {len(stages)} seeds; {why}'
-    cells = {}
+    cells: dict[str, Cell] = {}
+    used: dict[str, dict[str, Any]] = {}
     for metric in table.metrics:
+        stages = stages_of(report, table, row, metric.key)
+        found = {s: report.results[g.key] for s, g in stages.items() if g.key in report.results}
+        used |= {stages[seed].key: result for seed, result in found.items()}
+        missing = [seed for seed in stages if seed not in found]
+        why = ''
+        if not stages:
+            why = row.note or 'not part of this preset'
+        elif missing:
+            why = _why(report.work_dir, stages[missing[0]], running)
+            if found:
+                why = f'{len(found)} of {len(stages)} seeds; {why}'
         numbers = [result['metrics'][metric.key] for result in found.values()]
         cells[metric.key] = Cell(
             row.published.get(metric.key),
@@ -156,13 +166,14 @@ def _line(report: Report, table: Table, row: Row, running: bool) -> Line:
             numbers[0].get('standard_error') if len(numbers) == 1 else None,
             why,
         )
-    protocols = {result['protocol']: None for result in found.values()}
-    marks = {result['mark']: None for result in found.values() if result['modified']}
+    seeds = max((len(cell.values) for cell in cells.values()), default=0)
+    protocols = {result['protocol']: None for result in used.values()}
+    marks = {result['mark']: None for result in used.values() if result['modified']}
     for mark in marks:
         if mark not in report.marks:
             report.marks.append(mark)
     number = report.marks.index(next(iter(marks))) + 1 if marks else 0
-    return Line(row, cells, len(found), ', '.join(protocols), number)
+    return Line(row, cells, seeds, ', '.join(protocols), number)
 
 
 def _why(work_dir: Path, stage: Stage, running: bool) -> str:
@@ -182,6 +193,7 @@ def _why(work_dir: Path, stage: Stage, running: bool) -> str:
 
 def _refuse_mixture(report: Report, table: Table) -> None:
     versions: dict[str, dict[str, list[str]]] = {}
+    suite = report.plan.suite
     for line in report.lines[table.id]:
         for protocol in filter(None, line.protocol.split(', ')):
             rows = versions.setdefault(protocol.partition('@')[0], {}).setdefault(protocol, [])
@@ -189,7 +201,9 @@ def _refuse_mixture(report: Report, table: Table) -> None:
     for found in versions.values():
         if len(found) > 1:
             texts = [f'{protocol} (rows {", ".join(rows)})' for protocol, rows in found.items()]
-            columns = ', '.join(metric.name for metric in table.metrics)
+            known = [suite.protocols[name] for name in found if name in suite.protocols]
+            measured = [m for m in table.metrics if any(m.key in p.metrics for p in known)]
+            columns = ', '.join(metric.name for metric in measured)
             raise MixedProtocols(
                 f'{table.id}: column {columns} would mix {" and ".join(texts)}, which do not '
                 'compare: run the table again, only the older results are measured anew'
@@ -393,37 +407,39 @@ def to_csv(report: Report) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, restval='', lineterminator='\n')
     writer.writeheader()
-    for (name, row, seed), key in report.plan.cells.items():
-        result = report.results.get(key)
-        if result is None:
-            continue
-        stage = report.plan.stages[key]
+    for (name, row, seed), keys in report.plan.cells.items():
         table = next(t for t in report.plan.tables if t.id == name)
-        published = table.row(row).published
-        common = dict(
-            preset=report.plan.preset.name,
-            table=name,
-            row=row,
-            seed=seed,
-            protocol=result['protocol'],
-            mark=result['mark'],
-            stage=key,
-            checkpoint_sha256=(result['checkpoint'] or {}).get('sha256', ''),
-            start_sha256=result['start'],
-            commit=result['commit'],
-            dirty=result['dirty'],
-            seconds=result['seconds'],
-            pretrain_seconds=_upstream_seconds(report, stage),
-            memory_host_mib=result['memory_mib']['host'],
-            memory_gpu_mib=result['memory_mib']['gpu'],
-            hardware=_hardware(result),
-            versions=' '.join(f'{name}={version}' for name, version in result['versions'].items()),
-        )
-        for metric in table.metrics:
-            number = result['metrics'][metric.key]
-            extra = dict(metric=metric.key, published=published.get(metric.key), **number)
-            writer.writerow(common | extra)
+        for key in keys:
+            stage, result = report.plan.stages[key], report.results.get(key)
+            if result is None:
+                continue
+            common = dict(preset=report.plan.preset.name, table=name, row=row, seed=seed)
+            common |= _origin(report, stage, result)
+            for metric in table.metrics:
+                if measures(stage, metric.key):
+                    published = table.row(row).published.get(metric.key)
+                    number = result['metrics'][metric.key]
+                    writer.writerow(common | dict(metric=metric.key, published=published) | number)
     return text.getvalue()
+
+
+def _origin(report: Report, stage: Stage, result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a number comes from, as columns."""
+    return dict(
+        protocol=result['protocol'],
+        mark=result['mark'],
+        stage=stage.key,
+        checkpoint_sha256=(result['checkpoint'] or {}).get('sha256', ''),
+        start_sha256=result['start'],
+        commit=result['commit'],
+        dirty=result['dirty'],
+        seconds=result['seconds'],
+        pretrain_seconds=_upstream_seconds(report, stage),
+        memory_host_mib=result['memory_mib']['host'],
+        memory_gpu_mib=result['memory_mib']['gpu'],
+        hardware=_hardware(result),
+        versions=' '.join(f'{name}={version}' for name, version in result['versions'].items()),
+    )
 
 
 def _upstream_seconds(report: Report, stage: Stage) -> float | None:

@@ -104,10 +104,8 @@ def _curves(report: Report, table: Table) -> str:
     ]
     panels.append((f'{metric.name_in(report.plan.preset.name)} on validation', []))
     for line in report.lines[table.id]:
-        keys = [
-            k for (t, r, _), k in report.plan.cells.items() if (t, r) == (table.id, line.row.id)
-        ]
-        stage = report.plan.stages[keys[0]] if keys else None
+        stages = texts.stages_of(report, table, line.row, metric.key).values()
+        stage = next(iter(stages), None)
         if stage is None or stage.protocol is None or stage.key not in report.results:
             continue
         if stage.kind == 'robustness':

@@ -90,8 +90,9 @@ def show_relative_cost(plan: Plan, costs: Mapping[str, Cost]) -> str:
         return ''
     column, found = table.attributes.index('PT cost'), {}
     for row in plan.rows[table.id]:
-        key = next((k for (t, r, _), k in plan.cells.items() if (t, r) == (table.id, row.id)), None)
-        start = plan.stages[key].upstream if key else None
+        cells = (keys for (t, r, _), keys in plan.cells.items() if (t, r) == (table.id, row.id))
+        keys = next(cells, None)
+        start = plan.stages[keys[0]].upstream if keys else None
         if start is not None and start.kind == 'pretrain':
             found[row.id] = (costs[start.key].seconds, row.attributes[column])
     if table.reference not in found:

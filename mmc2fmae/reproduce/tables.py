@@ -122,11 +122,11 @@ class Source:
 
     Attributes:
         pretrain: Config of the pre-training; None where there is none (``SCRATCH`` in the file).
-        protocol: Id of the protocol.
+        protocols: Ids of the protocols; each metric of the table is measured by one of them.
     """
 
     pretrain: Path | None
-    protocol: str
+    protocols: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,9 @@ class Row:
         attributes: The printed cells between name and numbers.
         published: Metric to the paper's number.
         sources: Preset to where our number comes from.
-        bring: For other methods: 'file' (name without suffix, in the folder ``brought``), 'source'
-            (where it is published) and 'protocol'.
+        bring: For other methods: 'file' (name without suffix, in the folder ``brought``) and
+            'source' (where it is published).
+        brought_protocols: Ids of the protocols of what is brought.
         note: What a reader must know.
     """
 
@@ -150,6 +151,7 @@ class Row:
     published: Mapping[str, float]
     sources: Mapping[str, Source]
     bring: Mapping[str, str] | None = None
+    brought_protocols: tuple[str, ...] = ()
     note: str = ''
 
 
@@ -214,11 +216,18 @@ def load_suite(path: Path = SUITE) -> Suite:
     return Suite(protocols, presets)
 
 
+def built_in_tables() -> list[str]:
+    """Return the names of the tables that come with the project, those of the paper first."""
+    names = sorted(path.stem for path in TABLES.glob('*.yaml') if path != SUITE)
+    return sorted(names, key=lambda name: not name.startswith('table'))
+
+
 def load_tables(names: Iterable[str], suite: Suite) -> tuple[list[Table], Suite]:
     """Read tables by name or by the path of a file of one's own.
 
     Args:
-        names: 'table1', 'table6' (all of its parts), 'all', or a YAML file.
+        names: 'table1', 'table6' (all of its parts), 'all' (of the paper), 'semanticmim', or a
+            YAML file.
         suite: See :func:`load_suite`.
 
     Returns:
@@ -227,14 +236,14 @@ def load_tables(names: Iterable[str], suite: Suite) -> tuple[list[Table], Suite]
     Raises:
         TableError: There is no such table, or a file is wrong.
     """
-    built_in = sorted(path.stem for path in TABLES.glob('table*.yaml'))
+    built_in = built_in_tables()
     paths = []
     for name in names:
         if name.endswith(('.yaml', '.yml')):
             found = [Path(name)]
         else:
-            part = re.compile(f'{re.escape(name)}[a-z]?')
-            found = [TABLES / f'{t}.yaml' for t in built_in if name == 'all' or part.fullmatch(t)]
+            part = re.compile('table.*' if name == 'all' else f'{re.escape(name)}[a-z]?')
+            found = [TABLES / f'{t}.yaml' for t in built_in if part.fullmatch(t)]
         if not found:
             known = [*built_in, 'table6', 'all']
             raise TableError(
@@ -442,7 +451,7 @@ def _row(
     fields: _Fields,
     attributes: tuple[str, ...],
     metrics: list[str],
-    defaults: Mapping[str, str],
+    defaults: Mapping[str, Any],
     suite: Suite,
 ) -> Row:
     published = fields.take('published', dict, {}).data
@@ -458,14 +467,15 @@ def _row(
             part = fields.take(preset, dict)
             pretrain = part.take('pretrain', str)
             config = None if pretrain == SCRATCH else part.file('pretrain', pretrain)
-            protocol = _protocol(part, defaults.get(preset), metrics, suite)
-            sources[preset] = Source(config, protocol)
+            protocols = _choose_protocols(part, defaults.get(preset), metrics, suite)
+            sources[preset] = Source(config, protocols)
             part.nothing_else()
-    bring = None
+    bring: dict[str, str] | None = None
+    brought: tuple[str, ...] = ()
     if 'bring' in fields.data:
         part = fields.take('bring', dict)
-        protocol = _protocol(part, defaults.get('paper'), metrics, suite)
-        bring = dict(file=part.take('file', str), source=part.take('from', str), protocol=protocol)
+        brought = _choose_protocols(part, defaults.get('paper'), metrics, suite)
+        bring = dict(file=part.take('file', str), source=part.take('from', str))
         part.nothing_else()
     row = Row(
         fields.take('id', str),
@@ -474,21 +484,32 @@ def _row(
         published,
         sources,
         bring,
+        brought,
         fields.take('note', str, ''),
     )
     fields.nothing_else()
     return row
 
 
-def _protocol(part: _Fields, default: str | None, metrics: list[str], suite: Suite) -> str:
-    name: str = part.take('protocol', str, default if default is not None else _REQUIRED)
-    if name not in suite.protocols:
-        near = nearest(name, suite.protocols)
-        part.wrong('protocol', name, f'one of {", ".join(suite.protocols)}{near}')
-    lacking = set(metrics) - set(suite.protocols[name].metrics)
-    if lacking:
-        measured = ', '.join(suite.protocols[name].metrics)
+def _choose_protocols(
+    part: _Fields, default: Any, metrics: list[str], suite: Suite
+) -> tuple[str, ...]:
+    """Return the protocols of a row, a name or a list of them, that measure its metrics."""
+    chosen = part.data.pop('protocol', default)
+    if chosen is None:
+        part.take('protocol', str)  # says that it is missing
+    names = tuple(chosen) if isinstance(chosen, list) else (chosen,)
+    for name in names:
+        if name not in suite.protocols:
+            near = nearest(str(name), suite.protocols)
+            part.wrong('protocol', name, f'one of {", ".join(suite.protocols)}{near}')
+    measured = [metric for name in names for metric in suite.protocols[name].metrics]
+    wrong = [metric for metric in metrics if measured.count(metric) != 1]
+    if wrong:
         part.wrong(
-            'protocol', name, f'one that measures {", ".join(sorted(lacking))} (it has {measured})'
+            'protocol',
+            chosen,
+            f'one, or a list, of which one measures {", ".join(wrong)} (measured are '
+            f'{", ".join(measured)})',
         )
-    return name
+    return tuple(n for n in names if set(suite.protocols[n].metrics) & set(metrics))

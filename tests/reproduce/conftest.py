@@ -29,6 +29,14 @@ protocols:
     metrics: {top1: accuracy/top1}
     images: 400
     train_images: 8
+  tiny-seg@1:
+    about: A tiny segmentation
+    task: segmentation
+    config: ft.py
+    docs: docs/segmentation.md
+    metrics: {miou: mIoU}
+    images: 400
+    train_images: 8
 presets:
   paper:
     about: The paper
@@ -146,7 +154,7 @@ for epoch in range(first, epochs + 1):
             old.unlink()
     log(loss=1 / epoch, step=epoch, epoch=epoch, iter=epoch)
 time.sleep(pause)
-log(**{'accuracy/top1': int(state[:4], 16) % 1000 / 10, 'step': epochs})
+log(**{'accuracy/top1': int(state[:4], 16) % 1000 / 10, 'mIoU': 12.5, 'step': epochs})
 """
 
 

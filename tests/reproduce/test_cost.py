@@ -33,6 +33,19 @@ def test_mae_is_counted_as_by_hand():
     assert forward == encoder + decoder
 
 
+def test_semanticmim_is_counted_with_both_phases():
+    name = 'pretrain/semanticmim/{}maskfeat_vitb_300e{}'
+    baseline, _ = count_model(read(name.format('', '')))
+    dims, head = 768, 2 * 108 * 768
+    assert baseline == 12 * block(197, dims) + 79 * head
+    proxies, masked, visible = 8, 157, 39
+    published, _ = count_model(read(name.format('semanticmim_', '')))
+    # Output and MLP of mask tokens; the fused product gives proxies queries, too.
+    weights = 2 * (masked * 9 + (proxies + masked) * 3) * dims**2
+    reconstruct = weights + 2 * 2 * masked * (proxies + masked) * dims
+    assert published == 12 * (block(proxies + visible, dims) + reconstruct) + masked * head
+
+
 def test_pre_training_counts_visible_tokens_alone():
     few, many = (count_model(read(f'mini/{name}'))[0] for name in (
         'c2fmae_mini_scenes', 'pretrain/table6a_196_tokens_mini_scenes'))  # fmt: skip

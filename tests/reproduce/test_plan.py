@@ -55,6 +55,30 @@ def test_stages_of_the_mini_preset_counted_by_hand():
     assert full['pretrain'] == 3 * 19 and full['scenes'] == 4
 
 
+def test_a_row_of_several_protocols_is_pre_trained_once():
+    # MAE, MultiMAE, C2FMAE, MaskFeat and BEiT with two settings of SemanticMIM each.
+    paper = counts(['semanticmim'], 'paper')
+    assert paper == {
+        'pretrain': 9, 'classification': 9, 'detection': 9, 'segmentation': 9, 'robustness': 9,
+    }  # fmt: skip
+    mini = counts(['semanticmim'], 'mini-quick')  # no BEiT, but from scratch
+    assert (mini['pretrain'], mini['classification'], mini['robustness']) == (6, 7, 7)
+
+
+def test_downstream_models_have_as_many_class_tokens_as_there_were_proxies():
+    tables, suite = load_tables(['semanticmim'], load_suite())
+    plan = make_plan(tables, pick_rows(tables, None), suite, suite.presets['mini'], seeds=[0])
+    tokens = {}
+    for (_, row, _), keys in plan.cells.items():
+        for stage in map(plan.stages.__getitem__, keys):
+            model = stage if stage.trains else stage.upstream_stage
+            found = model.load_config().model.backbone.get('num_cls_tokens', 1)
+            tokens.setdefault(row, set()).add(found)
+            assert stage.modified == ()
+    assert tokens.pop('semanticmim-maskfeat') == {8}
+    assert set(map(frozenset, tokens.values())) == {frozenset({1})}
+
+
 def test_equal_stages_of_two_tables_are_one(bench):
     plan = bench.plan()
     assert plan.cells['tablea', 'a', 0] == plan.cells['tableb', 'again', 0]

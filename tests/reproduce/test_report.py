@@ -19,7 +19,8 @@ def run(bench, plan):
 
 def set_value(bench, plan, row, seed, **fields):
     """Write a result as a stage would, with numbers of the test's choice."""
-    stage = plan.stages[plan.cells['tablea', row, seed]]
+    (key,) = plan.cells['tablea', row, seed]
+    stage = plan.stages[key]
     path = results.stage_folder(bench.work_dir, stage) / 'result.json'
     found = results.read_json(path)
     top1 = fields.pop('top1', None)
@@ -85,6 +86,39 @@ def test_nothing_is_run_yet_and_one_of_two_seeds(bench):
     run(bench, bench.plan('mini', tables=['tablea'], seeds=[1]))
     cell = make_report(plan, bench.work_dir).lines['tablea'][0].cells['top1']
     assert len(cell.values) == 1 and cell.missing == '1 of 2 seeds; not run'
+
+
+def two_tasks(bench):
+    path = bench.root / 'tablea.yaml'
+    text = path.read_text().replace('mini: tiny-ft@1}', 'mini: [tiny-ft@1, tiny-seg@1]}')
+    text = text.replace('paper: tiny-ft@1', 'paper: [tiny-ft@1, tiny-seg@1]')
+    path.write_text(
+        text.replace("  top1: {name: 'Acc.'}", "  top1: {name: 'Acc.'}\n  miou: {name: IoU}")
+    )
+
+
+def test_numbers_of_a_row_come_each_from_the_stage_of_its_protocol(bench):
+    two_tasks(bench)
+    plan = bench.plan('mini', tables=['tablea'], rows=['scratch', 'a'], seeds=[0])
+    assert [key.split('-s0')[0] for key in plan.cells['tablea', 'a', 0]] == [
+        'finetune-tiny-ft-a', 'finetune-tiny-seg-a',
+    ]  # fmt: skip
+    half = {**plan.stages}
+    seg = half.pop(plan.cells['tablea', 'a', 0][1])
+    plan.stages = half
+    run(bench, plan)
+    plan.stages[seg.key] = seg
+    report = make_report(plan, bench.work_dir)
+    head, _, *rows = rows_of(to_markdown(report, bench.work_dir / 'report'), 'Table A')
+    assert head[2:6] == ['Acc., paper', 'Acc., mini', 'IoU, paper', 'IoU, mini']
+    assert rows[0][4:] == ['', '12.5', '1', 'tiny-ft@1, tiny-seg@1, mini']
+    assert rows[1][4:] == ['', 'not run', '1', 'tiny-ft@1, mini']
+    lines = list(csv.DictReader(to_csv(report).splitlines()))
+    assert [(x['row'], x['metric'], x['protocol']) for x in lines] == [
+        ('scratch', 'top1', 'tiny-ft@1'), ('scratch', 'miou', 'tiny-seg@1'),
+        ('a', 'top1', 'tiny-ft@1'),
+    ]  # fmt: skip
+    assert 'svg' in to_html(report, bench.work_dir)
 
 
 def test_versions_of_a_protocol_are_never_mixed_in_a_column(bench, filled):

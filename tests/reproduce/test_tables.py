@@ -72,6 +72,8 @@ def test_a_row_that_is_not_there():
         ('id: b', 'id: a', r"rows\[2\]\.id is 'a': expected an id that no other row"),
         ('reference: scratch', 'reference: scrach', r'the id of a row, did you mean scr'),
         ('mini: tiny-ft@1}', 'mini: tiny-fd@1}', r"protocol is 'tiny-fd@1': expected one"),
+        ('paper: tiny-ft@1', 'paper: [tiny-ft@1, tiny-ft@1]', r'of which one measures top1 \(meas'),
+        ('paper: tiny-ft@1', 'paper: tiny-seg@1', r"is 'tiny-seg@1': expected one, or a list, of"),
         ('note: no', 'notes: no', r'rows\[4\]\.notes is not a field of rows\[4\]'),
         ('  top1: {name', '  top5: {name', r'published\.top1 is 50\.0: expected a num'),
         ('rows:', 'rows: [', r'tablea\.yaml is no YAML'),
@@ -118,5 +120,5 @@ protocols:
         own + (bench.root / 'tableb.yaml').read_text().replace('tiny-ft@1', 'flowers-ft@2')
     )
     (table,), suite = load_tables([str(path)], bench.suite)
-    assert table.row('c').sources['paper'].protocol == 'flowers-ft@2'
+    assert table.row('c').sources['paper'].protocols == ('flowers-ft@2',)
     assert suite.protocols['flowers-ft@2'].config == bench.root / 'ft.py'
