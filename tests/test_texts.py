@@ -51,6 +51,11 @@ def test_names_of_files_need_not_be_utf_8(tmp_path):
     assert read_lines(path, file_names=True) == ['caf\udce9.jpg']
 
 
+def prompts(path):
+    (names,) = read_prompts(str(path), ['f/x.jpg']).table.values()
+    return names
+
+
 READERS = {  # what reads a file that users write, a content, and what it means
     'classes.txt': (lambda p: find_classes(p.parent, [str(p)])[0], 'ä\nb\n', ('ä', 'b')),
     'classes.json': (lambda p: find_classes(p.parent, [str(p)])[0], '["ä", "b"]', ('ä', 'b')),
@@ -60,16 +65,14 @@ READERS = {  # what reads a file that users write, a content, and what it means
         '{"semantic_classes": ["ä", "b"], "source": {}}',
         ('ä', 'b'),
     ),
-    'val.txt': (lambda p: read_label_file(p, ['a']), 'ä 1.jpg 0\nb.jpg 0\n', {'ä 1.jpg': 0, 'b.jpg': 0}),
+    'val.txt': (lambda p: read_label_file(p, ['a']), 'ä 1.jpg 0\n', {'ä 1.jpg': 0}),
     'val.csv': (
         lambda p: read_label_file(p, ['n1']),
         'ImageId,PredictionString\nä,n1 1 2\n',
         {'ä': 0},
     ),
-    'prompts.txt': (lambda p: list(read_prompts(str(p), ['x.jpg']).table.values())[0], 'ä\nb\n', ('ä', 'b')),
-    'prompts.json': (
-        lambda p: list(read_prompts(str(p), ['f/x.jpg']).table.values())[0], '{"f": ["ä", "b"]}', ('ä', 'b')
-    ),
+    'prompts.txt': (prompts, 'ä\nb\n', ('ä', 'b')),
+    'prompts.json': (prompts, '{"f": ["ä", "b"]}', ('ä', 'b')),
     'table.yaml': (read_yaml, 'a: ä\nb: 2\n', {'a': 'ä', 'b': 2}),
 }  # fmt: skip
 
