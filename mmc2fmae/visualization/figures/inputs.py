@@ -54,7 +54,8 @@ def samples_of_photographs(
         ValueError: A photograph is no image.
         DatasetError: Two photographs would have the same map.
     """
-    samples, owners = [], {}
+    samples = []
+    owners: dict[tuple[str, Path], Path] = {}
     for source in sources:
         for photo in find_photographs([source]):
             stem = Path(os.path.splitext(photo)[0])
