@@ -156,10 +156,10 @@ class ImageFolders(BaseDataset):
         pipeline: Sequence = (),
         **kwargs,
     ) -> None:
-        root = expand_path(data_root)
-        self.folder = Path(root, expand_path(folder))
-        self.label_file = Path(root, expand_path(label_file)) if label_file else None
-        self.label_list = Path(root, expand_path(label_list)) if label_list else None
+        root = Path(data_root)
+        self.folder = Path(expand_path(root / folder))
+        self.label_file = Path(expand_path(root / label_file)) if label_file else None
+        self.label_list = Path(expand_path(root / label_list)) if label_list else None
         self.label_share = label_share
         self.expected = expected
         if classes is None and self.folder.is_dir():

@@ -84,9 +84,7 @@ def test_images_of_a_list_that_are_gone_are_named(pairs, tmp_path):
     found = pairs(*[(0, 1)] * 8)
     for i in range(1, 8):
         (tmp_path / f'{i}.jpg').unlink()
-    with pytest.raises(
-        DatasetError, match=r'^7 of 8 listed images .*5\.jpg and 2 more: '
-    ):
+    with pytest.raises(DatasetError, match=r'^7 of 8 listed images .*5\.jpg and 2 more: '):
         check_masks(found, 2, most=1)
 
 
