@@ -146,22 +146,22 @@ def scan_folder(root: AnyPath) -> Listing:
         OSError: A folder cannot be read.
     """
     found = Listing([], [], [], [], [])
-    around = Path(os.path.realpath(root)).parents
-    seen = {_identity(folder) for folder in around} if os.path.isdir(root) else set()
+    # By path, not by inode: some network disks give all folders the same.
+    seen = {str(folder) for folder in Path(os.path.realpath(root)).parents}
     waiting = [''] if os.path.isdir(root) else []
     while waiting:
         links: list[str] = []
         for start in sorted(waiting):
-            inner = [start]
+            inner = [(start, os.path.realpath(os.path.join(root, start)))]
             while inner:
-                folder = inner.pop()
-                identity = _identity(os.path.join(root, folder))
-                if identity in seen:
+                folder, place = inner.pop()
+                if place in seen:
                     found.again.append(folder)
                     continue
-                seen.add(identity)
+                seen.add(place)
                 found.folders.append(folder)
-                _list_one(root, folder, found, inner, links)
+                below = _list_one(root, folder, found, links)
+                inner += [(os.path.join(folder, n), os.path.join(place, n)) for n in below]
         waiting = links
     found.folders[:1] = []  # the root itself
     for part in found:
@@ -169,26 +169,24 @@ def scan_folder(root: AnyPath) -> Listing:
     return found
 
 
-def _list_one(
-    root: AnyPath, folder: str, found: Listing, inner: list[str], links: list[str]
-) -> None:
-    """Sort the entries of one folder into ``found``, folders below it and links to folders."""
+def _list_one(root: AnyPath, folder: str, found: Listing, links: list[str]) -> list[str]:
+    """Sort the entries of one folder into ``found`` and ``links``; return the folders in it."""
+    below = []
     with os.scandir(os.path.join(root, folder)) as entries:
         for entry in entries:
             name = os.path.join(folder, entry.name)
             if entry.name.startswith('.') or entry.name.lower() in SYSTEM_NAMES:
                 found.hidden.append(name)
             elif not entry.is_symlink():
-                (inner if entry.is_dir() else found.files).append(name)
+                if entry.is_dir():
+                    below.append(entry.name)
+                else:
+                    found.files.append(name)
             elif os.path.isdir(entry.path):
                 links.append(name)
             else:
                 (found.files if os.path.exists(entry.path) else found.broken).append(name)
-
-
-def _identity(folder: AnyPath) -> tuple[int, int]:
-    state = os.stat(folder)
-    return state.st_dev, state.st_ino
+    return below
 
 
 def list_files(root: AnyPath) -> list[str]:
@@ -227,7 +225,7 @@ def list_photographs(
     names = [name for name in found.files if name.lower().endswith(taken)]
     left = _left_out(found, taken)
     if left:
-        (say or _say_once)(f'{root}: {len(names):,} photographs; not taken: {left}')
+        (say or say_once)(f'{root}: {len(names):,} photographs; not taken: {left}')
     return names
 
 
@@ -245,7 +243,8 @@ def _left_out(found: Listing, suffixes: tuple[str, ...]) -> str:
 
 
 @cache
-def _say_once(line: str) -> None:
+def say_once(line: str) -> None:
+    """Print a line to stderr, in the first process alone, unless it was printed before."""
     if int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', 0))) == 0:
         print(line, file=sys.stderr, flush=True)
 

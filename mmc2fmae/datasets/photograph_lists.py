@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mmc2fmae.errors import DatasetError
-from mmc2fmae.files import IMAGE_SUFFIXES, list_photographs, missing_files
+from mmc2fmae.files import IMAGE_SUFFIXES, list_photographs, missing_files, say_once
 from mmc2fmae.paths import AnyPath
 from mmc2fmae.texts import read_lines
 
@@ -79,7 +79,7 @@ def find_entries(file: AnyPath, root: AnyPath, names: Sequence[str]) -> list[int
     Raises:
         DatasetError: The list cannot be read or is empty, or entries match none or several.
     """
-    entries = read_lines(file, file_names=True)
+    entries = _read_entries(file)
     if not entries:
         raise DatasetError(f'{file} is empty: expected a photograph a line')
     found, missing = match_entries(file, entries, root, names)
@@ -106,7 +106,7 @@ def read_photograph_list(
     Raises:
         DatasetError: The list cannot be read or is empty, or entries match none or several.
     """
-    names = [os.path.normpath(entry) for entry in read_lines(file, file_names=True)]
+    names = _read_entries(file)
     plain = all(
         n.lower().endswith(tuple(suffixes)) and not n.startswith((os.sep, os.pardir)) for n in names
     )
@@ -137,6 +137,16 @@ def require_unique_stems(root: AnyPath, names: Iterable[str]) -> None:
             f'{root}: {len(twins):,} photographs have the name of another but for the suffix, so '
             f'they would share their maps: {shorten(twins)}; rename or remove one of each'
         )
+
+
+def _read_entries(file: AnyPath) -> list[str]:
+    entries = [os.path.normpath(line) for line in read_lines(file, file_names=True)]
+    again = len(entries) - len(set(entries))
+    if again:
+        say_once(
+            f'{file}: {again:,} entries repeat others; photographs are used as often as listed'
+        )
+    return entries
 
 
 def _relative(entry: str, root: AnyPath) -> str:

@@ -134,6 +134,15 @@ def test_a_listed_photograph_that_is_gone_is_named(tmp_path, entry):
         read_photograph_list(tmp_path / 'list.txt', tmp_path / 'p')
 
 
+def test_entries_that_repeat_others_are_said_and_used_as_often(tmp_path, capsys):
+    touch(tmp_path, 'p/a.jpg', 'p/b.jpg')
+    (tmp_path / 'list.txt').write_text('a.jpg\nb.jpg\n./a.jpg\na.jpg\n')
+    names = ['a.jpg', 'b.jpg', 'a.jpg', 'a.jpg']
+    assert read_photograph_list(tmp_path / 'list.txt', tmp_path / 'p') == names
+    assert find_entries(tmp_path / 'list.txt', 'p', ['b.jpg', 'a.jpg']) == [1, 0, 1, 1]
+    assert capsys.readouterr().err.count('list.txt: 2 entries repeat others') == 1
+
+
 def test_photographs_that_would_share_maps_are_named():
     require_unique_stems('r', ['a/0.jpg', 'b/0.png', '0.jpg', '0.v2.jpg', '0.jpg'])
     with pytest.raises(

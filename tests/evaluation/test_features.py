@@ -156,9 +156,7 @@ def test_what_cannot_be_read_is_named_before_the_run(checkpoint, photos, tmp_pat
         find_images(photos / 'none.png')
     lines = ['photos/a/0.png', *(f'photos/gone_{i}.png' for i in range(7))]
     (tmp_path / 'list.txt').write_text('\n'.join(lines))
-    with pytest.raises(
-        FileNotFoundError, match=r'list\.txt: 7 of 8 .*gone_4\.png and 2 more: '
-    ):
+    with pytest.raises(FileNotFoundError, match=r'list\.txt: 7 of 8 .*gone_4\.png and 2 more: '):
         find_images(tmp_path / 'list.txt')
     (tmp_path / 'empty').mkdir()
     with pytest.raises(FileNotFoundError, match='holds no images'):
