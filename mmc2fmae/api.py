@@ -53,6 +53,7 @@ def train(
     from mmc2fmae.cli.run_options import add_common_arguments, add_train_arguments
     from mmc2fmae.engine import launch
     from mmc2fmae.errors import nearest
+    from mmc2fmae.paths import expand_values
 
     parser = ArgumentParser()
     add_common_arguments(parser)
@@ -63,7 +64,8 @@ def train(
         if name not in args:
             raise TypeError(f'train() has no option {name!r}{nearest(name, vars(args))}')
         if value is not None:
-            setattr(args, name, str(value) if isinstance(value, os.PathLike) else value)
+            text = str(value) if isinstance(value, os.PathLike) else value
+            setattr(args, name, expand_values(text))
     cfg = launch.load_config(args)
     launch.apply_train_options(cfg, args)
     launch.build_runner(cfg).train()
@@ -159,5 +161,6 @@ def load_encoder(
     torch.Size([1, 65, 192])
     """
     from mmc2fmae.checkpoints import build_backbone
+    from mmc2fmae.paths import expand_path
 
-    return build_backbone(os.fspath(checkpoint), out_type, **stated)
+    return build_backbone(expand_path(checkpoint), out_type, **stated)

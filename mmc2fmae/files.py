@@ -2,18 +2,33 @@
 
 import os
 import shutil
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 
-Item = TypeVar('Item')
-AnyPath = str | os.PathLike[str]
+from mmc2fmae.errors import DatasetError
+from mmc2fmae.paths import AnyPath as AnyPath
 
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
+Item = TypeVar('Item')
+IMAGE_SUFFIXES = (
+    '.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.jfif', '.jpe', '.mpo', '.apng',
+    '.gif', '.avif', '.avifs', '.jp2', '.j2k', '.j2c', '.jpc', '.jpf', '.jpx', '.ppm', '.pgm',
+    '.pbm', '.pnm',
+)  # fmt: skip
+"""Suffixes of what :func:`mmc2fmae.images.open_image` reads, lower case."""
+
+SYSTEM_NAMES = frozenset(
+    ('__macosx', '@eadir', '#recycle', '$recycle.bin', 'system volume information', 'lost+found',
+     'thumbs.db', 'ehthumbs.db', 'desktop.ini')
+)  # fmt: skip
+"""Files and folders, in lower case, that no user has made; names that begin with a dot, too."""
 
 
 @contextmanager
@@ -100,18 +115,138 @@ def require_room(folder: AnyPath, need: int, what: str, fix: str) -> None:
         )
 
 
+class Listing(NamedTuple):
+    """What a folder holds, as paths relative to it, sorted.
+
+    Args:
+        files: Files in it and in the folders below.
+        folders: Folders below.
+        hidden: Files and folders that file managers, editors and systems leave behind, unopened.
+        again: Links to a folder that is listed already, or that lies around this one.
+        broken: Links that lead nowhere.
+    """
+
+    files: list[str]
+    folders: list[str]
+    hidden: list[str]
+    again: list[str]
+    broken: list[str]
+
+
+def scan_folder(root: AnyPath) -> Listing:
+    """List a folder and all below, following links, each folder once.
+
+    Folders that lie here come before links to them, so that the names do not depend on the order in
+    which a disk lists them.
+
+    Args:
+        root: The folder; one that does not exist holds nothing.
+
+    Raises:
+        OSError: A folder cannot be read.
+    """
+    found = Listing([], [], [], [], [])
+    # By path, not by inode: some network disks give all folders the same.
+    seen = {str(folder) for folder in Path(os.path.realpath(root)).parents}
+    waiting = [''] if os.path.isdir(root) else []
+    while waiting:
+        links: list[str] = []
+        for start in sorted(waiting):
+            inner = [(start, os.path.realpath(os.path.join(root, start)))]
+            while inner:
+                folder, place = inner.pop()
+                if place in seen:
+                    found.again.append(folder)
+                    continue
+                seen.add(place)
+                found.folders.append(folder)
+                below = _list_one(root, folder, found, links)
+                inner += [(os.path.join(folder, n), os.path.join(place, n)) for n in below]
+        waiting = links
+    found.folders[:1] = []  # the root itself
+    for part in found:
+        part.sort()
+    return found
+
+
+def _list_one(root: AnyPath, folder: str, found: Listing, links: list[str]) -> list[str]:
+    """Sort the entries of one folder into ``found`` and ``links``; return the folders in it."""
+    below = []
+    with os.scandir(os.path.join(root, folder)) as entries:
+        for entry in entries:
+            name = os.path.join(folder, entry.name)
+            if entry.name.startswith('.') or entry.name.lower() in SYSTEM_NAMES:
+                found.hidden.append(name)
+            elif not entry.is_symlink():
+                if entry.is_dir():
+                    below.append(entry.name)
+                else:
+                    found.files.append(name)
+            elif os.path.isdir(entry.path):
+                links.append(name)
+            else:
+                (found.files if os.path.exists(entry.path) else found.broken).append(name)
+    return below
+
+
 def list_files(root: AnyPath) -> list[str]:
-    """Return the relative paths of all files under ``root``, sorted, following links."""
-    names = []
-    for folder, _, files in os.walk(root, followlinks=True):
-        prefix = os.path.relpath(folder, root)
-        names += files if prefix == '.' else [os.path.join(prefix, name) for name in files]
-    return sorted(names)
+    """Return the relative paths of all files under ``root``, sorted; see :func:`scan_folder`."""
+    return scan_folder(root).files
 
 
-def list_photographs(root: AnyPath, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[str]:
-    """Return the relative paths of all photographs under ``root``, sorted, following links."""
-    return [name for name in list_files(root) if name.lower().endswith(tuple(suffixes))]
+def list_folders(root: AnyPath) -> list[str]:
+    """Return the names of the folders in ``root``, such as class folders, sorted."""
+    return [name for name in scan_folder(root).folders if os.sep not in name]
+
+
+def list_photographs(
+    root: AnyPath,
+    suffixes: Sequence[str] = IMAGE_SUFFIXES,
+    say: Callable[[str], object] | None = None,
+) -> list[str]:
+    """Return the relative paths of all photographs under ``root``, sorted; see :func:`scan_folder`.
+
+    Args:
+        root: The folder; one that does not exist holds nothing.
+        suffixes: Suffixes of photographs, lower case; those of files may have any case.
+        say: Told in one line what else the folder holds; by default it is printed, once.
+
+    Raises:
+        DatasetError: Photographs are links that lead nowhere.
+        OSError: A folder cannot be read.
+    """
+    found, taken = scan_folder(root), tuple(suffixes)
+    lost = [n for n in found.broken if n.lower().endswith(taken) or not os.path.splitext(n)[1]]
+    if lost:
+        raise DatasetError(
+            f'{root}: {len(lost)} links lead nowhere, first {", ".join(lost[:5])}: bring back what '
+            'they point to (with DVC or git-annex: get the files), or remove them'
+        )
+    names = [name for name in found.files if name.lower().endswith(taken)]
+    left = _left_out(found, taken)
+    if left:
+        (say or say_once)(f'{root}: {len(names):,} photographs; not taken: {left}')
+    return names
+
+
+def _left_out(found: Listing, suffixes: tuple[str, ...]) -> str:
+    others = [n for n in (*found.files, *found.broken) if not n.lower().endswith(suffixes)]
+    counts = Counter(os.path.splitext(name)[1].lower() or 'without suffix' for name in others)
+    parts = [f'{count:,} {suffix}' for suffix, count in counts.most_common(8)]
+    if len(counts) > 8:
+        parts.append(f'{len(others) - sum(n for _, n in counts.most_common(8)):,} others')
+    if found.hidden:
+        parts.append(f'{len(found.hidden):,} hidden or of a system (first {found.hidden[0]})')
+    if found.again:
+        parts.append(f'{len(found.again):,} links to folders met already (first {found.again[0]})')
+    return ', '.join(parts)
+
+
+@cache
+def say_once(line: str) -> None:
+    """Print a line to stderr, in the first process alone, unless it was printed before."""
+    if int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', 0))) == 0:
+        print(line, file=sys.stderr, flush=True)
 
 
 def evenly(items: Sequence[Item], number: int | None) -> list[Item]:
@@ -128,8 +263,15 @@ def missing_files(paths: Iterable[AnyPath]) -> list[str]:
     for path in map(str, paths):
         folder, name = os.path.split(path)
         if folder not in folders:
-            there = os.path.isdir(folder or '.')
-            folders[folder] = set(os.listdir(folder or '.')) if there else set()
+            folders[folder] = _present(folder or '.')
         if name not in folders[folder]:
             missing.append(path)
     return missing
+
+
+def _present(folder: str) -> set[str]:
+    """Return the names in a folder, without links that lead nowhere."""
+    if not os.path.isdir(folder):
+        return set()
+    with os.scandir(folder) as entries:
+        return {e.name for e in entries if not e.is_symlink() or os.path.exists(e.path)}

@@ -346,6 +346,14 @@ def test_pictures_need_photographs_and_a_dense_config(tmp_path):
     Image.new('RGB', (32, 32)).save(tmp_path / 'a.jpg')
     with pytest.raises(FileNotFoundError, match=r'none\.pth'):
         draw_predictions(config, 'none.pth', tmp_path, tmp_path)
+    (tmp_path / '@eaDir').mkdir()
+    (tmp_path / '@eaDir/a.jpg').touch()  # a thumbnail
+    with pytest.raises(FileNotFoundError, match=r'none\.pth'):
+        draw_predictions(config, 'none.pth', tmp_path, tmp_path)
+    (tmp_path / 'sub').mkdir()
+    Image.new('RGB', (32, 32)).save(tmp_path / 'sub/a.jpg')
+    with pytest.raises(DatasetError, match=r'/a\.jpg and .*sub/a\.jpg have the same name'):
+        draw_predictions(config, 'none.pth', tmp_path, tmp_path)
     with pytest.raises(ValueError, match="'mmpretrain': expected 'mmdet' or 'mmseg'"):
         draw_predictions(CONFIGS / 'mini/demo.py', 'none.pth', tmp_path, tmp_path)
 

@@ -9,6 +9,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from mmc2fmae.errors import CheckpointMismatch
+from mmc2fmae.texts import read_text
 from mmc2fmae.unpickling import load_torch
 
 # Where the state dict lies in a file of several entries, in order of preference. 'teacher' and
@@ -233,7 +234,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
 def _read_object(path: Path) -> dict[str, Any]:
     """Read a JSON object; {} where there is no such file."""
     try:
-        content = json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
+        content = json.loads(read_text(path)) if path.is_file() else {}
     except ValueError as error:
         raise CheckpointMismatch(f'{path} is no readable json ({error})') from error
     if not isinstance(content, dict):

@@ -37,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Choose photographs and draw them."""
-    from mmc2fmae.preparation.folders import find_classes, find_layout, read_lines
+    from mmc2fmae.paths import expand_path
+    from mmc2fmae.preparation.folders import find_classes, find_layout
     from mmc2fmae.preparation.ranking import look_up, read_records, sample, worst
     from mmc2fmae.visualization.contact_sheets import draw_sheets, page_paths
 
@@ -50,7 +51,8 @@ def run(args: argparse.Namespace) -> None:
     elif args.names:
         listed = len(args.names) == 1 and args.names[0].endswith('.txt')
         note = args.names[0] if listed else 'chosen by name'
-        records = look_up(layout, read_lines(args.names[0]) if listed else args.names)
+        names = layout.photographs(expand_path(args.names[0])) if listed else args.names
+        records = look_up(layout, names)
     else:
         note = f'{args.number} at random, seed {args.seed}'
         records = sample(layout, args.number, args.seed)

@@ -8,6 +8,7 @@ import torch
 
 import mmc2fmae
 from mmc2fmae import env
+from mmc2fmae.datasets.photograph_lists import require_unique_stems
 from mmc2fmae.errors import first_names
 from mmc2fmae.files import list_photographs, write_atomically
 from mmc2fmae.labeling import models, survey
@@ -32,6 +33,7 @@ def label(args: argparse.Namespace) -> None:
 
     Raises:
         FileNotFoundError: There are no photographs.
+        DatasetError: Two photographs would share their maps.
     """
     fill_in(args)
     rank, world_size = int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
@@ -40,6 +42,7 @@ def label(args: argparse.Namespace) -> None:
     names = list_photographs(args.images) if args.images.is_dir() else []
     if not names:
         raise FileNotFoundError(f'{args.images} is no folder of photographs')
+    require_unique_stems(args.images, names)
     prompts = read_prompts(args.prompts, names)
     described = {
         role: models.describe_model(getattr(args, role))

@@ -6,10 +6,17 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from mmc2fmae.errors import nearest
+from mmc2fmae.paths import expand_values
+
+WORDS = {'labels', 'names', 'object_class', 'only', 'part', 'query', 'rows'}
+"""Options whose texts are no paths, and may hold a ``$`` of their own."""
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line and name the nearest option or choice."""
+    """A parser that expands ``~`` and $VARIABLES, and whose errors are one line.
+
+    Shells leave them alone in ``--data-root=~/x``, in ``data_root=~/x`` and in quotes.
+    """
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse; what is unknown is an error of the innermost parser, which knows its options."""
@@ -18,6 +25,13 @@ class Parser(argparse.ArgumentParser):
             options = [name for action in self._actions for name in action.option_strings]
             found = [w + nearest(w.partition('=')[0], options) for w in unknown if w[:1] == '-']
             self.error(f'unrecognized arguments: {"; ".join(found) or " ".join(unknown)}')
+        for action in self._actions:
+            if action.dest in namespace and action.dest not in WORDS:
+                try:
+                    value = expand_values(getattr(namespace, action.dest))
+                except ValueError as error:
+                    self.error(f'{(action.option_strings or [action.dest])[-1]} {error}')
+                setattr(namespace, action.dest, value)
         return namespace, unknown
 
     def error(self, message: str) -> NoReturn:

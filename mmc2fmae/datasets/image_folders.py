@@ -2,9 +2,11 @@
 
 import csv
 import hashlib
+import logging
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from mmengine.logging import print_log
@@ -12,9 +14,12 @@ from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
 from mmc2fmae.datasets.class_folders import folder_names, labels_of_folders
+from mmc2fmae.datasets.photograph_lists import find_entries, match_entries, shorten
 from mmc2fmae.errors import LabelsError, SampleError
-from mmc2fmae.files import IMAGE_SUFFIXES, list_photographs
+from mmc2fmae.files import IMAGE_SUFFIXES, list_folders, list_photographs
 from mmc2fmae.images import UNREADABLE
+from mmc2fmae.paths import expand_path
+from mmc2fmae.texts import read_text
 
 
 def fixed_share(names: Sequence[str], labels: Sequence[int], share: float) -> list[int]:
@@ -59,22 +64,24 @@ def read_label_file(path: Path, wnids: Sequence[str]) -> dict[str, int]:
         wnids: Class names in the order of their indices.
 
     Returns:
-        Stem of a photograph to its class index.
+        Photograph, as the file names it, to its class index.
 
     Raises:
-        LabelsError: The file has another form, or its classes are not known.
+        LabelsError: The file has another form, its classes are not known, or it gives a photograph
+            two labels.
+        DatasetError: It is no text.
     """
     index = {wnid: i for i, wnid in enumerate(wnids)}
-    lines = path.read_text(encoding='utf-8').splitlines()
+    lines = [line.strip() for line in read_text(path).split('\n') if line.strip()]
     try:
-        if path.suffix == '.csv':
-            return {
-                row['ImageId']: index[row['PredictionString'].split()[0]]
-                for row in csv.DictReader(lines)
-            }
-        if len(lines[0].split()) == 2:
-            rows = [line.split() for line in lines if line.strip()]
-            return {Path(name).stem: int(label) for name, label in rows}
+        if path.suffix.lower() == '.csv':
+            rows = csv.DictReader(lines)
+            return _as_table(
+                path, [(r['ImageId'], index[r['PredictionString'].split()[0]]) for r in rows]
+            )
+        if len(lines[0].split()) > 1:
+            pairs = [line.rsplit(maxsplit=1) for line in lines]
+            return _as_table(path, [(name, int(label)) for name, label in pairs])
         ids = [int(line) for line in lines]
         order = _ilsvrc_wnids(path.with_name('meta.mat'))
         return {f'ILSVRC2012_val_{i:08d}': index[order[n]] for i, n in enumerate(ids, start=1)}
@@ -86,6 +93,16 @@ def read_label_file(path: Path, wnids: Sequence[str]) -> dict[str, int]:
             "Kaggle's LOC_val_solution.csv, Caffe's val.txt, or the development kit's "
             'ILSVRC2012_validation_ground_truth.txt'
         ) from error
+
+
+def _as_table(path: Path, rows: Sequence[tuple[str, int]]) -> dict[str, int]:
+    table: dict[str, int] = {}
+    for name, label in rows:
+        if table.setdefault(name, label) != label:
+            raise LabelsError(
+                f'{path} gives {name} the labels {table[name]} and {label}: expected one each'
+            )
+    return table
 
 
 def _ilsvrc_wnids(path: Path) -> dict[int, str]:
@@ -113,9 +130,10 @@ class ImageFolders(BaseDataset):
         folder: Folder of the class folders, or of the photographs themselves.
         classes: Folder names in the order of the class indices, 'imagenet' for the 1,000 wnids, or
             None for the sorted names of the folders.
-        label_file: Labels of a flat folder; see :func:`read_label_file`.
+        label_file: Labels of the photographs, by path relative to the folder, by name or by stem;
+            see :func:`read_label_file`.
         label_share: Share of each class to use; see :func:`fixed_share`.
-        label_list: File of the photographs to use, one path or name a line, in place of a share.
+        label_list: File of the photographs to use, one path a line, in place of a share.
         expected: Photographs that the folder must hold in all, None for any number.
         pipeline: Transforms of mmpretrain.
         **kwargs: Passed to :class:`mmpretrain.datasets.BaseDataset`.
@@ -123,6 +141,7 @@ class ImageFolders(BaseDataset):
     Raises:
         FileNotFoundError: A folder or file does not exist or is empty.
         LabelsError: Class folders are unknown or missing, or the number of files is wrong.
+        DatasetError: A listed photograph is gone or may be several.
     """
 
     def __init__(
@@ -137,13 +156,14 @@ class ImageFolders(BaseDataset):
         pipeline: Sequence = (),
         **kwargs,
     ) -> None:
-        self.folder = Path(data_root, folder).expanduser()
-        self.label_file = Path(data_root, label_file).expanduser() if label_file else None
-        self.label_list = Path(data_root, label_list).expanduser() if label_list else None
+        root = Path(data_root)
+        self.folder = Path(expand_path(root / folder))
+        self.label_file = Path(expand_path(root / label_file)) if label_file else None
+        self.label_list = Path(expand_path(root / label_list)) if label_list else None
         self.label_share = label_share
         self.expected = expected
         if classes is None and self.folder.is_dir():
-            classes = sorted(p.name for p in self.folder.iterdir() if p.is_dir())
+            classes = list_folders(self.folder)
         super().__init__(
             ann_file='',
             metainfo=dict(classes=folder_names(classes)),
@@ -159,7 +179,8 @@ class ImageFolders(BaseDataset):
                 f'{self.folder} does not exist; point --data-root at the folder above it or set '
                 'folder (docs/classification.md)'
             )
-        names = list_photographs(self.folder)
+        say = partial(print_log, logger='current', level=logging.WARNING)
+        names = list_photographs(self.folder, say=say)
         if not names:
             raise FileNotFoundError(f'{self.folder} holds no photographs ({IMAGE_SUFFIXES})')
         if self.expected and len(names) != self.expected:
@@ -195,7 +216,9 @@ class ImageFolders(BaseDataset):
         if not file.is_file():
             raise FileNotFoundError(f'label_file {file} does not exist')
         table = read_label_file(file, self.CLASSES)
-        missing = [name for name in names if Path(name).stem not in table]
+        found, gone = match_entries(file, table, self.folder, names)
+        labels = {found[entry]: label for entry, label in table.items() if entry in found}
+        missing = [name for i, name in enumerate(names) if i not in labels]
         wrong = [name for name, label in table.items() if not 0 <= label < len(self.CLASSES)]
         if missing or wrong:
             raise LabelsError(
@@ -203,18 +226,16 @@ class ImageFolders(BaseDataset):
                 f'{missing[:3]}), {len(wrong)} labels are outside 0 to {len(self.CLASSES) - 1} '
                 f'(first {wrong[:3]})'
             )
-        return [table[Path(name).stem] for name in names]
+        if gone:
+            print_log(
+                f'{file} has labels of {len(gone):,} photographs that are not in {self.folder}, '
+                f'first {shorten(gone)}: they are left out',
+                'current',
+                logging.WARNING,
+            )
+        return [labels[i] for i in range(len(names))]
 
     def _listed(self, file: Path, names: list[str]) -> list[int]:
         if not file.is_file():
             raise FileNotFoundError(f'label_list {file} does not exist')
-        stems = {Path(name).stem: i for i, name in enumerate(names)}
-        lines = [line.strip() for line in file.read_text(encoding='utf-8').splitlines()]
-        wanted = [Path(line).stem for line in lines if line]
-        missing = [stem for stem in wanted if stem not in stems]
-        if missing:
-            raise LabelsError(
-                f'{file} lists {len(missing)} photographs that {self.folder} does not '
-                f'hold, first {missing[:3]}'
-            )
-        return sorted(stems[stem] for stem in wanted)
+        return sorted(find_entries(file, self.folder, names))

@@ -1,15 +1,20 @@
 """The multi-granular dataset: photographs with instance and semantic maps beside them."""
 
+import logging
 import os
 from collections.abc import Sequence
+from functools import partial
 
+from mmengine.logging import print_log
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
 from mmc2fmae.datasets.class_folders import folder_names, labels_of_folders
+from mmc2fmae.datasets.photograph_lists import read_photograph_list, require_unique_stems
 from mmc2fmae.datasets.progress import DataProgress
 from mmc2fmae.errors import SampleError
 from mmc2fmae.files import IMAGE_SUFFIXES, list_files, list_photographs
+from mmc2fmae.paths import expand_path
 
 
 @DATASETS.register_module()
@@ -24,8 +29,8 @@ class MultiGranularDataset(BaseDataset):
         data_root: Folder that the prefixes are relative to.
         data_prefix: Folder of each granularity; must hold ``rgb``.
         pipeline: Transforms, as in every mmpretrain dataset.
-        ann_file: Optional list of relative photograph paths, one a line; without it all
-            photographs under the rgb folder are used, in sorted order.
+        ann_file: Optional list of photographs, one a line, by their paths relative to the rgb
+            folder; without it all photographs there are used, in sorted order.
         label_suffix: Suffix of the label maps.
         image_suffixes: Suffixes that count as photographs, lower case.
         classes: Names of the class folders in the order of the class indices ('imagenet' for the
@@ -36,6 +41,7 @@ class MultiGranularDataset(BaseDataset):
 
     Raises:
         FileNotFoundError: A folder is missing or empty, or photographs lack a label map.
+        DatasetError: Listed photographs are gone, or two of one stem would share their maps.
         ValueError: An option has an unknown value.
     """
 
@@ -63,7 +69,7 @@ class MultiGranularDataset(BaseDataset):
         self.progress = DataProgress()
         super().__init__(
             ann_file=ann_file,
-            data_root=os.path.expanduser(data_root),
+            data_root=expand_path(data_root),
             data_prefix=dict(data_prefix),
             pipeline=pipeline,
             metainfo=dict(classes=tuple(folder_names(classes))),
@@ -80,15 +86,17 @@ class MultiGranularDataset(BaseDataset):
                 )
         root = self.data_prefix['rgb']
         if self.ann_file:
-            with open(self.ann_file, encoding='utf-8') as file:
-                names = [line.strip() for line in file if line.strip()]
+            names = read_photograph_list(self.ann_file, root, self.image_suffixes)
         else:
-            names = list_photographs(root, self.image_suffixes)
+            say = partial(print_log, logger='current', level=logging.WARNING)
+            names = list_photographs(root, self.image_suffixes, say)
         if not names:
             raise FileNotFoundError(
                 f'no photographs in {self.ann_file or root}: expected files ending in '
                 f'{", ".join(self.image_suffixes)}'
             )
+        if self.label_granularities:
+            require_unique_stems(root, names)
         for granularity in self.label_granularities:
             self._check_complete(granularity, names)
         if not self.CLASSES:

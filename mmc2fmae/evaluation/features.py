@@ -15,9 +15,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mmc2fmae.checkpoints import Preprocessing, build_backbone
+from mmc2fmae.datasets.photograph_lists import shorten
 from mmc2fmae.files import IMAGE_SUFFIXES, list_photographs, require_room, write_atomically
 from mmc2fmae.images import open_image
 from mmc2fmae.parallel import progress_bar
+from mmc2fmae.paths import expand_path
+from mmc2fmae.texts import read_lines
 
 TOKENS = ('cls', 'mean', 'patches')
 
@@ -92,19 +95,24 @@ def find_images(source: str | os.PathLike[str]) -> list[Path]:
         FileNotFoundError: There is nothing of that name, or no image in it.
         ValueError: The header of a file is not an image's.
     """
-    source = Path(source)
+    source = Path(expand_path(source))
     if source.is_dir():
         paths = [source / name for name in list_photographs(source)]
-    elif source.suffix == '.txt' and source.is_file():
-        lines = source.read_text(encoding='utf-8').splitlines()
-        paths = [source.parent / line.strip() for line in lines if line.strip()]
+    elif source.suffix.lower() == '.txt' and source.is_file():
+        paths = [source.parent / line for line in read_lines(source, file_names=True)]
     else:
         paths = [source]
     if not paths:
         raise FileNotFoundError(f'{source} holds no images ({", ".join(IMAGE_SUFFIXES)})')
+    gone = [str(path) for path in paths if not path.is_file()]
+    if gone:
+        listed = f'{source}: {len(gone):,} of {len(paths):,} images do not exist, first '
+        raise FileNotFoundError(
+            f'{listed}{shorten(gone)}: bring them back, or take them out of the list'
+            if source.is_file()
+            else f'image {source} does not exist'
+        )
     for path in paths:  # headers only: cheap, and most mistakes show before the run
-        if not path.is_file():
-            raise FileNotFoundError(f'image {path} does not exist')
         try:
             with open_image(path):
                 pass

@@ -12,6 +12,7 @@ import torch
 
 from mmc2fmae.checkpoints.files import FOLDER_WEIGHTS
 from mmc2fmae.files import file_sha256
+from mmc2fmae.texts import read_text
 
 DETECTOR = 'IDEA-Research/grounding-dino-base'
 SEGMENTER = 'syscv-community/sam-hq-vit-huge'
@@ -101,7 +102,7 @@ def _weights(folder: Path) -> list[Path]:
         if (folder / name).is_file():
             return [folder / name]
         if (folder / index).is_file():
-            parts = json.loads((folder / index).read_text())['weight_map'].values()
+            parts = json.loads(read_text(folder / index))['weight_map'].values()
             return [folder / part for part in sorted(set(parts))]
     return []
 
@@ -133,7 +134,7 @@ def check_folder(folder: Path, model_type: str, tokenizer: bool = False) -> None
             '(or save_pretrained of model and processor)'
         )
     try:
-        found = json.loads((folder / 'config.json').read_text())['model_type']
+        found = json.loads(read_text(folder / 'config.json'))['model_type']
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f'{folder}/config.json is damaged ({error!r})') from error
     if found.replace('-', '_') != model_type.replace('-', '_'):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from timm.data import ImageNetInfo
 
 from mmc2fmae.errors import DatasetError, first_names
+from mmc2fmae.texts import read_text
 
 WNID = re.compile(r'n\d{8}(?!\d)')
 
@@ -300,7 +301,6 @@ def _read_json(path: str) -> dict[str, list[str]]:
 
 def _read(path: str) -> str:
     try:
-        with open(path, encoding='utf-8-sig') as file:
-            return file.read()
-    except (OSError, UnicodeDecodeError) as error:
+        return read_text(path)
+    except OSError as error:
         raise DatasetError(f'{path}: prompts cannot be read ({error})') from error

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mmc2fmae.datasets.photograph_lists import shorten
 from mmc2fmae.datasets.sample_io import read_label_map
 from mmc2fmae.errors import DatasetError, SampleError, first_names
 from mmc2fmae.files import evenly, missing_files
@@ -33,12 +34,19 @@ def check_masks(
         A line of what was found.
 
     Raises:
-        DatasetError: A mask is missing, has colour channels or another size than its photograph,
-            values are outside the classes (a histogram is shown), or nothing is labelled.
+        DatasetError: An image or a mask is missing, a mask has colour channels or another size than
+            its photograph, values are outside the classes (a histogram is shown), or nothing is
+            labelled.
     """
     if not pairs:
         raise DatasetError(
             'the data set has no images: check data_root, data_prefix and img_suffix'
+        )
+    gone = missing_files(photo for photo, _ in pairs)
+    if gone:
+        raise DatasetError(
+            f'{len(gone):,} of {len(pairs):,} listed images do not exist, first {shorten(gone)}: '
+            'bring them back, or take them out of ann_file'
         )
     absent = missing_files(mask for _, mask in pairs)
     if absent:

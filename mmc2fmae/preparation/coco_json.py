@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as rle
 
+from mmc2fmae.datasets.photograph_lists import require_unique_stems
 from mmc2fmae.datasets.sample_io import read_label_map
 from mmc2fmae.errors import DatasetError, SampleError, first_names
 from mmc2fmae.files import IMAGE_SUFFIXES, AnyPath, list_files, list_photographs
@@ -90,11 +91,13 @@ def pair_by_stem(image_dir: AnyPath, mask_dir: AnyPath) -> dict[str, str]:
         Relative path of a photograph to that of its mask, sorted.
 
     Raises:
-        DatasetError: There are no photographs, or some lack a mask; the first are named.
+        DatasetError: There are no photographs, some lack a mask, or two would share one; the first
+            are named.
     """
     photos = list_photographs(image_dir)
     if not photos:
-        raise DatasetError(f'{image_dir} has no files ending in {IMAGE_SUFFIXES}')
+        raise DatasetError(f'{image_dir} has no files ending in {", ".join(IMAGE_SUFFIXES)}')
+    require_unique_stems(image_dir, photos)
     masks = {n.rsplit('.', 1)[0]: n for n in list_files(mask_dir) if n.endswith('.png')}
     lost = [n for n in photos if n.rsplit('.', 1)[0] not in masks]
     if lost:

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mmc2fmae.datasets.photograph_lists import require_unique_stems
 from mmc2fmae.errors import DatasetError, SampleError, first_names
 from mmc2fmae.files import (
     AnyPath,
@@ -110,7 +110,7 @@ def convert(
             in the last case all others are converted.
     """
     root = Path(root)
-    _check_names(conversion.items, split)
+    _check_names(conversion, split)
     _check_folders(conversion, root, split)
     there = sum(len(list_files(root / g / split)) for g in conversion.granularities)
     check_room(root, len(conversion.items) * len(conversion.granularities) - there)
@@ -158,22 +158,17 @@ def check_room(root: AnyPath, maps: int) -> None:
         )
 
 
-def _check_names(items: Sequence[Labelled], split: str) -> None:
-    if not items:
+def _check_names(conversion: Conversion, split: str) -> None:
+    names = [item.name for item in conversion.items]
+    if not names:
         raise DatasetError('no photograph has labels')
     if not split or Path(split).name != split or split[0] == '.' or split in GRANULARITIES:
         raise DatasetError(f"split is {split!r}: expected a folder's name such as train or val")
-    for name in (item.name for item in items):  # may come from a file that is not to be trusted
+    for name in names:  # may come from a file that is not to be trusted
         path = PurePosixPath(name)
         if path.is_absolute() or '..' in path.parts:
             raise DatasetError(f'photograph {name!r} is not inside the folder of the photographs')
-    maps = Counter(os.path.splitext(item.name)[0] for item in items)
-    twice = [stem for stem, number in maps.items() if number > 1]
-    if twice:
-        raise DatasetError(
-            f'{len(twice)} names belong to several photographs, which would share their maps; '
-            f'rename all but one of each:\n{first_names(twice)}'
-        )
+    require_unique_stems(conversion.images, names)
 
 
 def _check_folders(conversion: Conversion, root: Path, split: str) -> None:

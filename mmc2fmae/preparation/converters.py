@@ -16,6 +16,7 @@ from mmc2fmae.label_ids import IGNORE, canonical_ids
 from mmc2fmae.preparation.coco_json import pair_by_stem
 from mmc2fmae.preparation.conversion import Conversion, Labelled
 from mmc2fmae.preparation.layout import GRANULARITIES, coco_panoptic_classes
+from mmc2fmae.texts import read_lines, read_text
 
 ADE_SPLITS = dict(train='training', val='validation')
 
@@ -41,7 +42,7 @@ def from_coco_panoptic(
     annotations = Path(annotations)
     pngs = annotations.with_suffix('') if pngs is None else Path(pngs)
     try:
-        content = json.loads(annotations.read_bytes())
+        content = json.loads(read_text(annotations))
         categories = {c['id']: (c['name'], bool(c['isthing'])) for c in content['categories']}
         photos = {image['id']: image['file_name'] for image in content['images']}
         records = [
@@ -166,10 +167,9 @@ def read_class_names(path: AnyPath) -> tuple[str, ...]:
     """Read class names, one a line.
 
     Raises:
-        DatasetError: A name is there twice.
+        DatasetError: The file is no text, or a name is there twice.
     """
-    lines = Path(path).read_text(encoding='utf-8').splitlines()
-    names = tuple(line.strip() for line in lines if line.strip())
+    names = tuple(read_lines(path))
     if len(set(names)) < len(names):
         raise DatasetError(
             f'{path} has names twice: {sorted({n for n in names if names.count(n) > 1})}'

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from mmc2fmae.datasets.photograph_lists import read_photograph_list
 from mmc2fmae.errors import DatasetError
 from mmc2fmae.files import list_photographs
 from mmc2fmae.label_ids import check_num_classes
@@ -16,6 +17,7 @@ from mmc2fmae.preparation.layout import (
     manifest_path,
     read_label_info,
 )
+from mmc2fmae.texts import read_lines, read_text
 
 
 class Layout(NamedTuple):
@@ -53,15 +55,14 @@ class Layout(NamedTuple):
             ann_file: List of those to use, one a line; all by default.
 
         Raises:
-            DatasetError: There are none.
+            DatasetError: There are none, or listed ones are gone.
         """
+        folder = Path(self.root, self.folders['rgb'])
         if ann_file:
-            names = read_lines(ann_file)
-        else:
-            names = list_photographs(Path(self.root, self.folders['rgb']))
+            return read_photograph_list(ann_file, folder)
+        names = list_photographs(folder)
         if not names:
-            where = ann_file or Path(self.root, self.folders['rgb'])
-            raise DatasetError(f'{where} has no photographs')
+            raise DatasetError(f'{folder} has no photographs')
         return names
 
 
@@ -149,25 +150,11 @@ def find_manifest(layout: Layout) -> Path | None:
     return path if path.is_file() else None
 
 
-def read_lines(path: str) -> list[str]:
-    """Return the lines of a text file that are not blank.
-
-    Raises:
-        DatasetError: The file cannot be read.
-    """
-    try:
-        # Names of files need not be UTF-8.
-        text = Path(path).read_text(encoding='utf-8', errors='surrogateescape')
-    except OSError as error:
-        raise DatasetError(f'{path} cannot be read ({error.strerror})') from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
 def _names_in(path: str) -> tuple[str, ...]:
     if not path.endswith('.json'):
         return tuple(read_lines(path))
     try:
-        content = json.loads(Path(path).read_text(encoding='utf-8'))
+        content = json.loads(read_text(path))
         return tuple(content['semantic_classes'] if isinstance(content, dict) else content)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(

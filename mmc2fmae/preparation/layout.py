@@ -12,6 +12,7 @@ import numpy as np
 from mmc2fmae.errors import DatasetError
 from mmc2fmae.files import AnyPath, write_atomically
 from mmc2fmae.label_ids import check_num_classes
+from mmc2fmae.texts import read_text
 
 GRANULARITIES = ('instance', 'semantic')
 INFO_FILE = 'labels.json'
@@ -47,7 +48,7 @@ def read_manifest(path: str | Path) -> Iterator[dict]:
     Raises:
         DatasetError: A line is damaged.
     """
-    with open(path, encoding='utf-8') as file:
+    with open(path, encoding='utf-8-sig') as file:  # a line at a time: it may be large
         for number, line in enumerate(file, start=1):
             try:
                 yield json.loads(line)
@@ -107,7 +108,7 @@ def read_label_info(root: AnyPath) -> LabelInfo | None:
     """
     path = Path(root, INFO_FILE)
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
+        content = json.loads(read_text(path))
         return label_info(content['semantic_classes'], content['source'])
     except FileNotFoundError:
         return None

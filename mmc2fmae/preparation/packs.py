@@ -24,6 +24,7 @@ from mmc2fmae.files import (
 from mmc2fmae.parallel import progress_bar
 from mmc2fmae.preparation.conversion import check_room
 from mmc2fmae.preparation.layout import GRANULARITIES, INFO_FILE, manifest_path, read_label_info
+from mmc2fmae.texts import read_lines
 
 SUMS_FILE = 'SHA256SUMS'
 README_FILE = 'README.txt'
@@ -256,7 +257,7 @@ def _cut(root: Path, split: str, shard_size: int) -> _Split:
     granularities = [g for g in GRANULARITIES if (root / g / split).is_dir()]
     for granularity in granularities:
         for name in list_files(root / granularity / split):
-            if name.endswith('.png') and not os.path.basename(name).startswith('.'):
+            if name.endswith('.png'):
                 maps.setdefault(name, []).append(f'{granularity}/{split}/{name}')
     if not maps:
         raise DatasetError(f'{root} has no maps of {split!r} in instance/ or semantic/')
@@ -331,7 +332,7 @@ def _read_sums(folder: Path) -> dict[str, str]:
             f'{path} does not exist: this is no pack, or it is not finished (the file is written '
             'last; start the same pack command again)'
         )
-    lines = path.read_text(encoding='utf-8').splitlines()
+    lines = read_lines(path)
     matches = [re.fullmatch(r'([0-9a-f]{64}) [ *](\w[\w.-]*)', line) for line in lines]
     sums = {match[2]: match[1] for match in matches if match}
     if not lines or len(sums) < len(lines):

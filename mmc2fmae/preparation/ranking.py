@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mmc2fmae.datasets.photograph_lists import shorten
 from mmc2fmae.datasets.sample_io import read_label_map
 from mmc2fmae.errors import DatasetError
+from mmc2fmae.files import missing_files
 from mmc2fmae.images import UNREADABLE
 from mmc2fmae.label_ids import IGNORE
 from mmc2fmae.parallel import in_chunks
@@ -111,11 +113,14 @@ def look_up(layout: Layout, names: Sequence[str]) -> list[Record]:
     """Return the records of these photographs, from the manifest or else from the maps.
 
     Raises:
-        DatasetError: A photograph is not there, or a line of the manifest is damaged.
+        DatasetError: Photographs are not there, or a line of the manifest is damaged.
     """
-    for name in names:
-        if not layout.path('rgb', name).exists():
-            raise DatasetError(f'{layout.path("rgb", name)} does not exist')
+    gone = missing_files(layout.path('rgb', name) for name in names)
+    if gone:
+        raise DatasetError(
+            f'{len(gone):,} of {len(names):,} photographs do not exist, first {shorten(gone)}: '
+            f'expected paths relative to {layout.path("rgb", "")}'
+        )
     manifest, wanted, known = find_manifest(layout), set(names), {}
     if manifest:
         known = {r['path']: r for r in read_manifest(manifest) if r['path'] in wanted}

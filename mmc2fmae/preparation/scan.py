@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from mmc2fmae.errors import DatasetError
-from mmc2fmae.files import list_files
+from mmc2fmae.files import scan_folder
 from mmc2fmae.label_ids import IGNORE
 from mmc2fmae.parallel import in_chunks
 from mmc2fmae.preparation.findings import KINDS, Finding
@@ -104,16 +104,19 @@ def _pairing(layout: Layout, photographs: Sequence[str]) -> list[Finding]:
         if number > 1:
             findings.append(Finding('twin', layout.file('rgb', name), f'{number} photographs'))
     for granularity, folder in layout.folders.items():
-        for name in list_files(Path(layout.root, folder)):
-            file = os.path.normpath(os.path.join(folder, name))
-            base = os.path.basename(name)
-            if base.startswith('.') and base.endswith('.tmp'):
-                findings.append(Finding('temporary', file))
-            elif (
+        found = scan_folder(Path(layout.root, folder))
+        findings += [
+            Finding('temporary', os.path.normpath(os.path.join(folder, name)))
+            for name in found.hidden
+            if name.endswith('.tmp')
+        ]
+        for name in found.files:
+            if (
                 granularity != 'rgb'
                 and name.endswith(layout.suffix)
                 and name.removesuffix(layout.suffix) not in stems
             ):
+                file = os.path.normpath(os.path.join(folder, name))
                 findings.append(Finding('orphan', file))
     return findings
 

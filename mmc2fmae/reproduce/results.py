@@ -14,6 +14,7 @@ from mmc2fmae.engine.run_log import read_records
 from mmc2fmae.evaluation.robustness_report import own_score
 from mmc2fmae.files import file_sha256, write_atomically
 from mmc2fmae.reproduce.plan import PlanError, Stage
+from mmc2fmae.texts import read_text
 
 BROUGHT = 'brought'  # folder of the work dir for checkpoints of other methods
 LAST_LINES = 15
@@ -41,7 +42,7 @@ def read_json(path: Path) -> Json | None:
         PlanError: The file is damaged.
     """
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
+        content = json.loads(read_text(path))
         if not isinstance(content, dict):
             raise ValueError(f'it holds a {type(content).__name__}, expected an object')
     except FileNotFoundError:

@@ -10,6 +10,7 @@ import yaml
 
 from mmc2fmae.configs import FOLDER, ROOT
 from mmc2fmae.errors import nearest
+from mmc2fmae.texts import read_text
 
 TABLES = FOLDER / 'tables'
 SUITE = TABLES / 'suite.yaml'
@@ -389,7 +390,7 @@ class _Fields:
 
 def _read(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding='utf-8'))
+        return yaml.safe_load(read_text(path))
     except FileNotFoundError:
         raise TableError(f'{path} does not exist') from None
     except yaml.YAMLError as error:

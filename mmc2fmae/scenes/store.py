@@ -18,6 +18,7 @@ from mmc2fmae.files import require_room
 from mmc2fmae.scenes.files import SPLITS, coco_file, make_folders
 from mmc2fmae.scenes.jobs import write_all
 from mmc2fmae.scenes.spec import PALETTE, STUFF, THINGS, SceneSpec
+from mmc2fmae.texts import read_text
 
 VERSION = 1  # of the drawing: raise it when equal settings no longer give equal scenes
 GENERATOR = 'mmc2fmae.datasets.scenes'  # as data sets on disk say it, whatever moves here
@@ -168,7 +169,7 @@ def _holds(out: Path, asked: dict, overwrite: bool) -> bool:
 
 def _read_meta(out: Path) -> dict | None:
     try:
-        meta = json.loads((out / 'meta.json').read_text(encoding='utf-8'))
+        meta = json.loads(read_text(out / 'meta.json'))
     except (OSError, ValueError):
         return None
     return meta if isinstance(meta, dict) and meta.get('generator') == GENERATOR else None

@@ -12,6 +12,7 @@ from mmc2fmae.label_ids import IGNORE
 from mmc2fmae.preparation.layout import coco_panoptic_classes, read_label_info
 from mmc2fmae.scenes.spec import PALETTE, STUFF, THINGS
 from mmc2fmae.scenes.store import GENERATOR
+from mmc2fmae.texts import read_text
 
 COCO = 133
 """Number of COCO panoptic classes, which the paper's semantic maps have."""
@@ -94,6 +95,6 @@ def legend_of(
 
 def _are_scenes(path: Path) -> bool:
     try:
-        return json.loads(path.read_text())['generator'] == GENERATOR
+        return json.loads(read_text(path))['generator'] == GENERATOR
     except (OSError, ValueError, KeyError, TypeError):
         return False

@@ -6,7 +6,8 @@ from mmengine.config import Config
 
 from mmc2fmae.checkpoints import read_state_dict
 from mmc2fmae.checkpoints.loading import coverage, require_full
-from mmc2fmae.files import IMAGE_SUFFIXES
+from mmc2fmae.errors import DatasetError
+from mmc2fmae.files import IMAGE_SUFFIXES, list_photographs
 from mmc2fmae.images import stored_size
 
 
@@ -23,7 +24,7 @@ def draw_predictions(
     Args:
         config: Config of the run; its ``default_scope`` is 'mmdet' or 'mmseg'.
         checkpoint: Checkpoint of the run; class names come with it.
-        images: A photograph or a folder of photographs.
+        images: A photograph or a folder of photographs, searched recursively.
         out: Folder to write to; pictures are in ``OUT/vis``.
         score: Least score of a box that is drawn.
         most: Photographs to draw at most, the first by name.
@@ -34,7 +35,7 @@ def draw_predictions(
     Raises:
         FileNotFoundError: There are no photographs, or no checkpoint.
         ValueError: The config is of another framework.
-        DatasetError: A photograph is no readable image.
+        DatasetError: A photograph is no readable image, or two have the same name.
         CheckpointMismatch: The checkpoint does not fill the model.
     """
     cfg = Config.fromfile(config)
@@ -42,11 +43,14 @@ def draw_predictions(
     if scope not in ('mmdet', 'mmseg'):
         raise ValueError(f"{config} has default_scope {scope!r}: expected 'mmdet' or 'mmseg'")
     images = Path(images)
-    photos = sorted(images.iterdir()) if images.is_dir() else [images]
-    photos = [path for path in photos if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
-    if not photos:
-        raise FileNotFoundError(f'{images} is or has no photograph ending in {IMAGE_SUFFIXES}')
+    found = list_photographs(images) if images.is_dir() else []
+    photos = [images / name for name in found] or [images]
+    if not photos[0].is_file() or photos[0].suffix.lower() not in IMAGE_SUFFIXES:
+        raise FileNotFoundError(
+            f'{images} is or has no photograph ending in {", ".join(IMAGE_SUFFIXES)}'
+        )
     photos = photos[:most]
+    _require_unique_names(photos)
     for path in photos:  # OpenCV, which reads them next, does not say what is wrong with one
         stored_size(path)
     if scope == 'mmdet':
@@ -62,3 +66,15 @@ def draw_predictions(
     require_full(coverage(weights, inferencer.model), 'model', str(checkpoint))
     inferencer([str(path) for path in photos], out_dir=str(out), **options)
     return [Path(out, 'vis', path.name) for path in photos]
+
+
+def _require_unique_names(photos: list[Path]) -> None:
+    """Pictures are named after their photographs alone, whatever folder these lie in."""
+    first: dict[str, Path] = {}
+    for path in photos:
+        other = first.setdefault(path.name, path)
+        if other != path:
+            raise DatasetError(
+                f'{other} and {path} have the same name, and so would their pictures: draw one '
+                'folder at a time'
+            )

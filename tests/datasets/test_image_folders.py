@@ -8,7 +8,7 @@ from scipy.io import savemat
 from mmc2fmae.datasets import ImageFolders
 from mmc2fmae.datasets.class_folders import folder_names
 from mmc2fmae.datasets.image_folders import fixed_share
-from mmc2fmae.errors import LabelsError
+from mmc2fmae.errors import DatasetError, LabelsError
 
 
 def touch(path):
@@ -98,7 +98,7 @@ def test_a_list_of_photographs_takes_the_place_of_a_share(folders):
     paths = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
     assert [p.split('/')[-1] for p in paths] == ['ant_3.JPEG', 'cat_1.JPEG']
     (folders / 'some.txt').write_text('dog_1.JPEG')
-    with pytest.raises(LabelsError, match=r"lists 1 photographs .* first \['dog_1'\]"):
+    with pytest.raises(DatasetError, match=r'1 of 1 photographs are not in .*train, first dog_1'):
         ImageFolders(data_root=str(folders), label_list='some.txt')
 
 
@@ -167,3 +167,71 @@ def test_bad_label_files_are_errors(flat, text, message):
     (flat / 'meta.mat').touch()
     with pytest.raises(LabelsError, match=message):
         ImageFolders(data_root=str(flat), folder='val', classes=WNIDS, label_file='labels.txt')
+
+
+@pytest.fixture
+def numbered(tmp_path):
+    """Class folders that number their photographs alike, as most cameras do."""
+    for name in ('ant', 'cat', 'dog'):
+        for i in range(4):
+            touch(tmp_path / f'train/{name}/{i:03d}.jpg')
+    return tmp_path
+
+
+def used(dataset):
+    infos = map(dataset.get_data_info, range(len(dataset)))
+    return [('/'.join(i['img_path'].split('/')[-2:]), int(i['gt_label'])) for i in infos]
+
+
+def test_a_list_of_paths_means_these_photographs(numbered):
+    (numbered / 'list.txt').write_text('cat/000.jpg\ncat/001.jpg\nant/002.jpg\n')
+    dataset = ImageFolders(data_root=str(numbered), label_list='list.txt')
+    assert used(dataset) == [('ant/002.jpg', 0), ('cat/000.jpg', 1), ('cat/001.jpg', 1)]
+    (numbered / 'list.txt').write_text('cat/000.jpg\n001.jpg\n')
+    with pytest.raises(DatasetError, match=r': 001\.jpg may be ant/001\.jpg, cat/001\.jpg'):
+        ImageFolders(data_root=str(numbered), label_list='list.txt')
+
+
+def test_labels_of_paths_belong_to_these_photographs(numbered):
+    rows = [(f'{c}/{i:03d}.jpg', (k + 1) % 3) for k, c in enumerate(('ant', 'cat', 'dog'))
+            for i in range(4)]  # fmt: skip
+    (numbered / 'val.txt').write_text('\ufeff' + ''.join(f'{n} {label}\r\n' for n, label in rows))
+    dataset = ImageFolders(data_root=str(numbered), label_file='val.txt')
+    assert used(dataset) == rows
+    (numbered / 'val.txt').write_text(''.join(f'{i:03d}.jpg 0\n' for i in range(4)))
+    with pytest.raises(DatasetError, match=r'000\.jpg may be ant/000\.jpg, cat/000\.jpg, dog/000'):
+        ImageFolders(data_root=str(numbered), label_file='val.txt')
+
+
+def test_labels_of_photographs_that_are_gone_are_said_and_two_of_one_are_refused(flat, monkeypatch):
+    name = write_caffe(flat)
+    lines = (flat / name).read_text().splitlines()
+    (flat / name).write_text('\n'.join([*lines, *(f'gone_{i}.JPEG 0' for i in range(7))]))
+    arguments = dict(data_root=str(flat), folder='val', classes=WNIDS, label_file=name)
+    said = []
+    log = 'mmc2fmae.datasets.image_folders.print_log'
+    monkeypatch.setattr(log, lambda text, *_, **__: said.append(text))
+    assert len(ImageFolders(**arguments)) == 3
+    assert len(said) == 1 and 'labels of 7 photographs that are not in' in said[0]
+    assert 'gone_4.JPEG and 2 more: they are left out' in said[0]
+    (flat / name).write_text('\n'.join([*lines, lines[0].replace(' 2', ' 1')]))
+    with pytest.raises(LabelsError, match=r'gives ILSVRC2012_val_0{7}1\.JPEG the labels 2 and 1'):
+        ImageFolders(**arguments)
+
+
+def test_folders_of_editors_and_links_are_no_classes(folders):
+    for name in ('.ipynb_checkpoints', '@eaDir', '__MACOSX'):
+        touch(folders / f'train/{name}/x.jpg')
+    touch(folders / 'train/bee/@eaDir/bee_0.JPEG')
+    (folders / 'train/train').symlink_to(folders / 'train')
+    dataset = ImageFolders(data_root=str(folders))
+    assert dataset.CLASSES == ('ant', 'bee', 'cat') and len(dataset) == 12
+
+
+def test_home_and_variables_in_paths(folders, monkeypatch):
+    monkeypatch.setenv('HOME', str(folders))
+    monkeypatch.setenv('SPLIT', 'train')
+    assert len(ImageFolders(data_root='~', folder='$SPLIT')) == 12
+    assert len(ImageFolders(folder='~/${SPLIT}')) == 12
+    with pytest.raises(ValueError, match='the variable SPLTI is not set'):
+        ImageFolders(data_root='~', folder='$SPLTI')

@@ -6,7 +6,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from mmc2fmae.datasets import MultiGranularDataset
-from mmc2fmae.errors import SampleError
+from mmc2fmae.errors import DatasetError, SampleError
 
 
 def same(a: dict, b: dict) -> bool:
@@ -132,3 +132,39 @@ def test_skipping_everything_is_an_error(data_root, pipeline):
 def test_unknown_error_policy_is_refused(data_root):
     with pytest.raises(ValueError, match=r"'ignore'.*'raise' or 'skip'"):
         MultiGranularDataset(str(data_root), on_error='ignore')
+
+
+def test_listed_photographs_that_are_gone_are_named_before_the_first_step(data_root, pipeline):
+    names = [f'n0000000{i % 2}/img_{i}.JPEG' for i in range(6)]
+    (data_root / 'list.txt').write_text('\ufeff' + ''.join(f'{name} \r\n' for name in names))
+    arguments = dict(data_root=str(data_root), pipeline=pipeline, ann_file='list.txt')
+    assert len(MultiGranularDataset(**arguments)) == 6
+    (data_root / 'train' / names[2]).unlink()  # its maps are there
+    with pytest.raises(DatasetError, match=rf'list\.txt: 1 of 6 photographs .* first {names[2]}:'):
+        MultiGranularDataset(**arguments)
+
+
+def test_names_that_are_unique_are_enough_in_a_list(data_root, pipeline):
+    (data_root / 'list.txt').write_text('img_5\nimg_0.JPEG\n')
+    dataset = MultiGranularDataset(str(data_root), pipeline=pipeline, ann_file='list.txt')
+    info = dataset.get_data_info(0)
+    assert info['path'] == 'n00000001/img_5.JPEG'
+    assert info['semantic_path'] == str(data_root / 'semantic/train/n00000001/img_5.png')
+
+
+def test_two_photographs_of_one_map_are_refused_and_need_none_without_maps(data_root, pipeline):
+    Image.new('RGB', (9, 9)).save(data_root / 'train/n00000000/img_0.png')
+    with pytest.raises(DatasetError, match=r'n00000000/img_0\.JPEG and n00000000/img_0\.png; re'):
+        MultiGranularDataset(str(data_root), pipeline=pipeline)
+    assert len(MultiGranularDataset(str(data_root), dict(rgb='train'), pipeline=[])) == 7
+    (data_root / 'list.txt').write_text('n00000000/img_0.JPEG\n')
+    one = MultiGranularDataset(str(data_root), pipeline=pipeline, ann_file='list.txt')
+    assert len(one) == 1
+
+
+def test_links_back_and_hidden_folders_add_no_photographs(data_root, pipeline):
+    for folder in ('train', 'instance/train', 'semantic/train'):
+        (data_root / folder / 'again').symlink_to(data_root / folder)
+        (data_root / folder / '.ipynb_checkpoints').mkdir()
+    Image.new('RGB', (9, 9)).save(data_root / 'train/.ipynb_checkpoints/img_0-checkpoint.jpg')
+    assert len(MultiGranularDataset(str(data_root), pipeline=pipeline)) == 6

@@ -136,16 +136,28 @@ def test_features_of_proxies_are_those_of_the_raw_tokens(photos, tmp_path):
     torch.testing.assert_close(found['patches_1'].flatten(1, 2), tokens[:, 3:])
 
 
-def test_images_are_a_folder_a_list_or_a_file(photos, tmp_path):
+def test_images_are_a_folder_a_list_or_a_file(photos, tmp_path, monkeypatch):
     assert len(find_images(photos)) == 5
     (tmp_path / 'list.txt').write_text('photos/b/1.png\n\nphotos/a/0.png\n')
     assert [p.name for p in find_images(tmp_path / 'list.txt')] == ['1.png', '0.png']
     assert find_images(photos / 'a/0.png') == [photos / 'a/0.png']
+    monkeypatch.setenv('HERE', str(tmp_path))
+    assert find_images('$HERE/photos/a/0.png') == [photos / 'a/0.png']
+    (tmp_path / 'list.txt').write_text('photos/b/1.png \r\nphotos/a/0.png', encoding='utf-16')
+    assert [p.name for p in find_images(tmp_path / 'list.txt')] == ['1.png', '0.png']
+    (photos / 'a/a').symlink_to(photos)  # the folder contains itself
+    (photos / '.ipynb_checkpoints').mkdir()
+    (photos / '.ipynb_checkpoints/0.png').touch()
+    assert len(find_images(photos)) == 5
 
 
 def test_what_cannot_be_read_is_named_before_the_run(checkpoint, photos, tmp_path):
     with pytest.raises(FileNotFoundError, match=r'none\.png does not exist'):
         find_images(photos / 'none.png')
+    lines = ['photos/a/0.png', *(f'photos/gone_{i}.png' for i in range(7))]
+    (tmp_path / 'list.txt').write_text('\n'.join(lines))
+    with pytest.raises(FileNotFoundError, match=r'list\.txt: 7 of 8 .*gone_4\.png and 2 more: '):
+        find_images(tmp_path / 'list.txt')
     (tmp_path / 'empty').mkdir()
     with pytest.raises(FileNotFoundError, match='holds no images'):
         find_images(tmp_path / 'empty')

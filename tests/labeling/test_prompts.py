@@ -263,7 +263,7 @@ def test_file_that_is_not_there_or_of_another_kind_is_no_prompt(tmp_path):
     with pytest.raises(DatasetError, match=r'prompts\.csv: expected prompts in a \.txt or \.json'):
         read_prompts(str(tmp_path / 'prompts.csv'), ['a.jpg'])
     (tmp_path / 'latin.txt').write_bytes(b'\xe2ne')
-    with pytest.raises(DatasetError, match=r'latin\.txt: prompts cannot be read'):
+    with pytest.raises(DatasetError, match=r'latin\.txt, line 1, is no UTF-8'):
         read_prompts(str(tmp_path / 'latin.txt'), ['a.jpg'])
     with pytest.raises(DatasetError, match=r"class name '' holds nothing"):
         read_prompts('cat;', ['a.jpg'])

@@ -80,6 +80,14 @@ def test_missing_coloured_and_unequal_masks_are_named(pairs, tmp_path):
         check_masks(found, 2)
 
 
+def test_images_of_a_list_that_are_gone_are_named(pairs, tmp_path):
+    found = pairs(*[(0, 1)] * 8)
+    for i in range(1, 8):
+        (tmp_path / f'{i}.jpg').unlink()
+    with pytest.raises(DatasetError, match=r'^7 of 8 listed images .*5\.jpg and 2 more: '):
+        check_masks(found, 2, most=1)
+
+
 def test_a_sample_is_spread_over_all():
     assert evenly(range(10), 4) == [0, 3, 6, 9]
     assert evenly([1, 2], None) == evenly([1, 2], 5) == [1, 2]

@@ -61,8 +61,8 @@ def test_the_manifest_is_asked_first(data_root):
     assert list(read_records(layout)) == lines[:1]
     first, second = look_up(layout, [name, 'n00000000/img_2.JPEG'])
     assert first == lines[0] and second['coverage'] > 0.5
-    with pytest.raises(DatasetError, match=r'nowhere\.jpg does not exist'):
-        look_up(layout, ['nowhere.jpg'])
+    with pytest.raises(DatasetError, match=r'^2 of 3 photographs do not exist, .*nowhere\.jpg, '):
+        look_up(layout, ['nowhere.jpg', name, 'n/gone.jpg'])
 
 
 def test_the_draw_depends_on_the_seed_alone(data_root):

@@ -68,7 +68,7 @@ def test_sheets_show_the_photographs_that_were_asked_for(data_root, start, capfd
     capfd.readouterr()
     for options, message in (
         (('--worst', 2, '--by', 'score'), 'no photograph has a score'),
-        (('--names', 'nowhere.jpg'), 'nowhere.jpg does not exist'),
+        (('--names', 'nowhere.jpg'), '1 of 1 photographs do not exist, first'),
         (('--number', 0), 'expected a number above 0'),
     ):
         assert start('browse_dataset.py', data_root, out, *options) == 2

@@ -52,8 +52,10 @@ def samples_of_photographs(
     Raises:
         FileNotFoundError: A photograph or a map is missing.
         ValueError: A photograph is no image.
+        DatasetError: Two photographs would have the same map.
     """
     samples = []
+    owners: dict[tuple[str, Path], Path] = {}
     for source in sources:
         for photo in find_photographs([source]):
             stem = Path(os.path.splitext(photo)[0])
@@ -68,6 +70,12 @@ def samples_of_photographs(
                     raise FileNotFoundError(
                         f'{photo} has no {granularity} map: there is no '
                         f'{" or ".join(map(str, tried))} (--maps {granularity}=FOLDER)'
+                    )
+                other = owners.setdefault((granularity, found), photo)
+                if other != photo:
+                    raise DatasetError(
+                        f'{other} and {photo} would share the {granularity} map {found}: give one '
+                        'of them, or rename one with its map'
                     )
                 files[granularity] = str(found)
             samples.append(Sample(stem.name, files))
