@@ -5,9 +5,10 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmc2fmae.checkpoints import read_state_dict
+from mmc2fmae.checkpoints.finding import find_checkpoint
 from mmc2fmae.checkpoints.loading import coverage, require_full
 from mmc2fmae.files import IMAGE_SUFFIXES
-from mmc2fmae.images import stored_size
+from mmc2fmae.images import open_image
 
 
 def draw_predictions(
@@ -17,24 +18,23 @@ def draw_predictions(
     out: str | Path,
     score: float = 0.3,
     most: int | None = None,
-) -> list[Path]:
+) -> tuple[list[Path], list[str]]:
     """Draw boxes and masks, or a segmentation, on photographs.
 
     Args:
         config: Config of the run; its ``default_scope`` is 'mmdet' or 'mmseg'.
-        checkpoint: Checkpoint of the run; class names come with it.
+        checkpoint: Checkpoint of the run, or its folder; class names come with it.
         images: A photograph or a folder of photographs.
         out: Folder to write to; pictures are in ``OUT/vis``.
         score: Least score of a box that is drawn.
         most: Photographs to draw at most, the first by name.
 
     Returns:
-        The pictures, one for each photograph.
+        The pictures, one for each photograph that can be read, and why others were left out.
 
     Raises:
         FileNotFoundError: There are no photographs, or no checkpoint.
-        ValueError: The config is of another framework.
-        DatasetError: A photograph is no readable image.
+        ValueError: The config is of another framework, or no photograph can be read.
         CheckpointMismatch: The checkpoint does not fill the model.
     """
     cfg = Config.fromfile(config)
@@ -46,9 +46,8 @@ def draw_predictions(
     photos = [path for path in photos if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
     if not photos:
         raise FileNotFoundError(f'{images} is or has no photograph ending in {IMAGE_SUFFIXES}')
-    photos = photos[:most]
-    for path in photos:  # OpenCV, which reads them next, does not say what is wrong with one
-        stored_size(path)
+    checkpoint = find_checkpoint(checkpoint)
+    photos, unreadable = _readable(photos[:most])
     if scope == 'mmdet':
         from mmdet.apis import DetInferencer as Inferencer
 
@@ -61,4 +60,22 @@ def draw_predictions(
     inferencer = Inferencer(model=cfg, weights=str(checkpoint))
     require_full(coverage(weights, inferencer.model), 'model', str(checkpoint))
     inferencer([str(path) for path in photos], out_dir=str(out), **options)
-    return [Path(out, 'vis', path.name) for path in photos]
+    return [Path(out, 'vis', path.name) for path in photos], unreadable
+
+
+def _readable(photos: list[Path]) -> tuple[list[Path], list[str]]:
+    """Part the photographs that can be read, whole, from the reasons of those that cannot.
+
+    OpenCV, which reads them next, does not say what is wrong with one.
+    """
+    good, reasons = [], []
+    for path in photos:
+        try:
+            with open_image(path) as image:
+                image.load()
+            good.append(path)
+        except Exception as error:  # Pillow raises many kinds on damaged files
+            reasons.append(f'{path} is no readable image ({type(error).__name__}: {error})')
+    if not good:
+        raise ValueError(f'no photograph can be read: {reasons[0]}')
+    return good, reasons
