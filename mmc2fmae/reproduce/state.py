@@ -22,6 +22,7 @@ RESULT: Shape = dict(
     commit=_TEXT,
     dirty=(bool, NoneType),
     versions={'*': _TEXT},
+    python=_TEXT,
     hardware=_HARDWARE,
     checkpoint=(dict(file=str, bytes=int, sha256=str), NoneType),
     start=_TEXT,
