@@ -8,7 +8,7 @@ from typing import Any
 from safetensors import safe_open
 from torch import Tensor
 
-from mmc2fmae.checkpoints.finding import FOLDER_WEIGHTS, find_checkpoint
+from mmc2fmae.checkpoints.finding import FOLDER_FILES, find_checkpoint
 from mmc2fmae.checkpoints.wrappers import unwrap
 from mmc2fmae.errors import CheckpointMismatch
 from mmc2fmae.file_kinds import require_checkpoint
@@ -88,7 +88,7 @@ def read_file(path: str | Path, which: str | None = None) -> CheckpointFile:
     if which == 'ema' and path.suffix in ('.safetensors', '.json'):
         raise CheckpointMismatch(f'{path} has one set of weights: leave out --weights {which}')
     require_finite(weights, path)
-    if path.name in FOLDER_WEIGHTS and not stated:
+    if path.name in FOLDER_FILES and not stated:
         stated = _read_config(path.parent)
     return CheckpointFile(path, weights, _check_statement(stated, path))
 
@@ -246,7 +246,8 @@ def _normalisation(processor: dict[str, Any], folder: Path) -> dict[str, Any]:
             f'{folder / "preprocessor_config.json"}: do_rescale {scaled!r}, do_normalize '
             f'{normal!r}, rescale_factor {factor!r}; expected true or false and a number above 0'
         )
-    mean, std = processor.get('image_mean'), processor.get('image_std')
+    mean: Any = processor.get('image_mean')
+    std: Any = processor.get('image_std')
     if not normal:
         mean, std = [0.0] * 3, [1.0] * 3
     times = 255 * factor if scaled else 255.0  # what a channel in [0, 1] is multiplied by

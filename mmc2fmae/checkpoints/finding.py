@@ -8,12 +8,10 @@ from mmengine.logging import print_log
 
 from mmc2fmae.files import AnyPath
 
-# Names under which Hugging Face and timm folders keep weights beside a config.json; the index
-# lists the files of weights that are cut into several.
-FOLDER_WEIGHTS = (
-    'model.safetensors', 'pytorch_model.bin', 'model.safetensors.index.json',
-    'pytorch_model.bin.index.json',
-)  # fmt: skip
+# Names under which Hugging Face and timm folders keep weights beside a config.json.
+FOLDER_WEIGHTS = ('model.safetensors', 'pytorch_model.bin')
+# They may be cut into several files, which an index lists.
+FOLDER_FILES = (*FOLDER_WEIGHTS, *(f'{name}.index.json' for name in FOLDER_WEIGHTS))
 LAST = 'last_checkpoint'  # in which a run notes what it wrote last
 
 
@@ -63,12 +61,12 @@ def find_checkpoint(source: str | Path) -> Path:
     """
     path = Path(source)
     if path.is_dir():
-        weights = [path / name for name in FOLDER_WEIGHTS if (path / name).is_file()]
+        weights = [path / name for name in FOLDER_FILES if (path / name).is_file()]
         newest = weights[0] if weights else latest_checkpoint(path)
         if newest is None:
             raise FileNotFoundError(
                 f'{path} holds no whole epoch_N.pth or iter_N.pth and none of '
-                f'{", ".join(FOLDER_WEIGHTS)}: give a checkpoint, or the folder of a run'
+                f'{", ".join(FOLDER_FILES)}: give a checkpoint, or the folder of a run'
             )
         return newest
     if not path.is_file():

@@ -150,8 +150,9 @@ def require_batch(loader: DataLoader) -> None:
     """
     if len(loader) or isinstance(loader.sampler, InfiniteSampler):
         return
-    number, processes = len(loader.dataset), get_world_size()
-    each = len(loader.sampler)  # of this process
+    dataset: Any = loader.dataset
+    sampler: Any = loader.sampler  # of this process
+    number, each, processes = len(dataset), len(sampler), get_world_size()
     raise DatasetError(
         f'{describe_data(loader.dataset)}: {number} photographs on {processes} '
         f'process{"es" * (processes > 1)} give each {each}, fewer than a batch of '
