@@ -143,7 +143,8 @@ def test_head_trained_for_another_number_of_classes_is_refused(data, tmp_path):
     torch.save(dict(state_dict=weights), tmp_path / 'other.pth')
     with pytest.raises(CheckpointMismatch, match=r'head\.fc\.weight was trained for 1000 outputs'):
         run(
-            CONFIGS / 'vitb_ft_100e.py', '--init-from', tmp_path / 'other.pth', '--overwrite', *options
+            CONFIGS / 'vitb_ft_100e.py', '--init-from', tmp_path / 'other.pth',
+            '--overwrite', *options
         )  # fmt: skip
 
 
