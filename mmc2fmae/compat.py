@@ -327,18 +327,26 @@ def load_from_local(filename: str, map_location=None) -> dict:
     """Load a local checkpoint in place of mmengine's function, which logs the name of this one."""
     from safetensors.torch import load_file
 
+    from mmc2fmae.file_kinds import require_checkpoint
     from mmc2fmae.unpickling import load_torch
 
     path = os.path.expanduser(filename)
     if not os.path.isfile(path):
         raise FileNotFoundError(f'checkpoint {path} does not exist')
     if path.endswith('.safetensors'):
+        require_checkpoint(path, safetensors=True)
         return dict(state_dict=load_file(path))
     return load_torch(path, map_location)
 
 
 def _load_checkpoint(filename: str, map_location=None, logger='current'):
+    from mmc2fmae.unpickling import require_finite
+
     checkpoint = _unguarded[0](filename, map_location, logger)
+    if isinstance(checkpoint, dict):
+        for part in (checkpoint, *(checkpoint.get(k) for k in ('state_dict', 'ema_state_dict'))):
+            if isinstance(part, dict):
+                require_finite(part, filename)
     meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
     if isinstance(meta, dict):
         meta.pop('config', None)  # Runner.resume would execute it

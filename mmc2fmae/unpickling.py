@@ -3,6 +3,7 @@
 import pickletools
 import re
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 
 from mmc2fmae.errors import CheckpointMismatch
+from mmc2fmae.file_kinds import require_checkpoint
 
 _DATA = re.compile(
     r'torch\.\w+|torch\.(_utils|_tensor|storage|serialization|nn\.parameter)\..*|collections\..*|'
@@ -38,6 +40,7 @@ def load_torch(path: str | Path, map_location: Any = 'cpu', mmap: bool = False) 
         CheckpointMismatch: The file holds other objects, which are named and not unpickled, or it
             is no checkpoint or truncated.
     """
+    require_checkpoint(path)
     try:
         mmap = mmap and zipfile.is_zipfile(path)
         return torch.load(path, map_location=map_location, weights_only=True, mmap=mmap)
@@ -56,6 +59,28 @@ def load_torch(path: str | Path, map_location: Any = 'cpu', mmap: bool = False) 
         raise CheckpointMismatch(
             f'{path} is no readable checkpoint, it may be truncated ({reason})'
         ) from None
+
+
+def require_finite(weights: Mapping[str, Any], path: str | Path) -> None:
+    """Check that no weight is NaN or infinite: all that is computed from it would be, too.
+
+    Args:
+        weights: State dict.
+        path: Its file.
+
+    Raises:
+        CheckpointMismatch: A tensor holds such a number; it is named.
+    """
+    for name, value in weights.items():
+        if not isinstance(value, torch.Tensor) or not value.dtype.is_floating_point:
+            continue
+        whole = value.float() if value.element_size() == 1 else value  # float8 knows no isfinite
+        wrong = value.numel() - int(torch.isfinite(whole).sum())
+        if wrong:
+            raise CheckpointMismatch(
+                f'{path}: {name} has {wrong:,} of {value.numel():,} numbers that are NaN or '
+                'infinite, the training that wrote it had diverged: take an earlier checkpoint'
+            )
 
 
 def named_objects(path: str | Path) -> list[str]:

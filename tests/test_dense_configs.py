@@ -1,6 +1,7 @@
 """Detection and segmentation: the recipes are the paper's, and run from the command line alone."""
 
 import argparse
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -199,7 +200,7 @@ def test_detection_trains_evaluates_and_draws(name, options, scenes, tmp_path):
     for metric in ('bbox_mAP', 'segm_mAP'):
         assert 0 <= runner.message_hub.get_scalar(f'val/coco/{metric}').current() <= 1
     if not options and 'conv' not in name:
-        pictures = draw_predictions(
+        pictures, _ = draw_predictions(
             tmp_path / f'{name}.py', tmp_path / 'epoch_1.pth', scenes / 'ade/images/validation',
             tmp_path / 'out', score=0.0, most=1,
         )  # fmt: skip
@@ -220,11 +221,15 @@ def test_segmentation_trains_evaluates_and_draws(name, options, scenes, tmp_path
     assert 0 <= runner.message_hub.get_scalar('val/mIoU').current() <= 100
     trained = any(p.requires_grad for p in runner.model.backbone.parameters())
     assert trained == (name != 'linear_vitb_40k_ade20k')  # its backbone is frozen
-    pictures = draw_predictions(
-        tmp_path / f'{name}.py', tmp_path / 'iter_1.pth', scenes / 'ade/images/validation',
-        tmp_path / 'out', most=1,
-    )  # fmt: skip
+    photos = shutil.copytree(scenes / 'ade/images/validation', tmp_path / 'photos')
+    first, second = sorted(photos.iterdir())[:2]
+    first.write_bytes(first.read_bytes()[:-200])  # its header is whole
+    pictures, unreadable = draw_predictions(
+        tmp_path / f'{name}.py', tmp_path, photos, tmp_path / 'out', most=2
+    )
+    assert [path.name for path in pictures] == [second.name]
     assert pictures[0].is_file()
+    assert len(unreadable) == 1 and f'{first} is no readable image' in unreadable[0]
 
 
 @pytest.fixture
@@ -341,8 +346,9 @@ def test_pictures_need_photographs_and_a_dense_config(tmp_path):
     with pytest.raises(FileNotFoundError, match='no photograph'):
         draw_predictions(config, 'none.pth', tmp_path, tmp_path)
     (tmp_path / 'a.jpg').touch()
-    with pytest.raises(DatasetError, match=r'a\.jpg is no readable image \(empty file\)'):
-        draw_predictions(config, 'none.pth', tmp_path, tmp_path)
+    (tmp_path / 'x.pth').touch()
+    with pytest.raises(ValueError, match=r'no photograph can be read: .*a\.jpg is no readable'):
+        draw_predictions(config, tmp_path / 'x.pth', tmp_path, tmp_path)
     Image.new('RGB', (32, 32)).save(tmp_path / 'a.jpg')
     with pytest.raises(FileNotFoundError, match=r'none\.pth'):
         draw_predictions(config, 'none.pth', tmp_path, tmp_path)

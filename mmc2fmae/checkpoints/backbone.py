@@ -72,7 +72,7 @@ class Backbone:
         return '\n'.join(lines)
 
 
-def read_backbone(path: str | Path, **stated: Any) -> Backbone:
+def read_backbone(path: str | Path, which: str | None = None, **stated: Any) -> Backbone:
     """Read the backbone of a checkpoint, whichever house it comes from.
 
     Known are files of this project and mmpretrain, official MAE, MultiMAE (rgb path), timm, DINO,
@@ -80,7 +80,9 @@ def read_backbone(path: str | Path, **stated: Any) -> Backbone:
     a larger model.
 
     Args:
-        path: File, or Hugging Face or timm folder.
+        path: File, folder of a run, or Hugging Face or timm folder.
+        which: 'ema' or 'raw' weights, of files with both; see
+            :func:`mmc2fmae.checkpoints.wrappers.unwrap`.
         **stated: What the caller knows better than the file: ``num_heads``, ``norm_eps``,
             ``img_size``, ``mean``, ``std``; None is passed over.
 
@@ -88,7 +90,7 @@ def read_backbone(path: str | Path, **stated: Any) -> Backbone:
         FileNotFoundError: There is no such file.
         CheckpointMismatch: It is no checkpoint of a plain ViT; the message lists the keys.
     """
-    file = read_file(path)
+    file = read_file(path, which)
     stated = file.stated | {key: value for key, value in stated.items() if value is not None}
     complaints = []
     try:

@@ -8,15 +8,13 @@ from typing import Any
 from safetensors import safe_open
 from torch import Tensor
 
+from mmc2fmae.checkpoints.finding import FOLDER_FILES, find_checkpoint
+from mmc2fmae.checkpoints.wrappers import unwrap
 from mmc2fmae.errors import CheckpointMismatch
+from mmc2fmae.file_kinds import require_checkpoint
 from mmc2fmae.texts import read_text
-from mmc2fmae.unpickling import load_torch
+from mmc2fmae.unpickling import load_torch, require_finite
 
-# Where the state dict lies in a file of several entries, in order of preference. 'teacher' and
-# 'student' are DINO's and iBOT's; the teacher is what they publish numbers of.
-CONTAINERS = ('state_dict', 'model', 'teacher', 'student', 'module')
-# Names under which Hugging Face and timm folders keep weights beside a config.json.
-FOLDER_WEIGHTS = ('model.safetensors', 'pytorch_model.bin')
 METADATA_KEY = 'mmc2fmae.backbone'
 
 
@@ -63,41 +61,35 @@ def read_meta(path: str | Path) -> Meta:
         CheckpointMismatch: It is no checkpoint, or what it says is not of the types of
             :class:`Meta`.
     """
-    if Path(path).suffix == '.safetensors':
+    if Path(path).suffix in ('.safetensors', '.json'):
         return Meta()
     return _meta(load_torch(path, mmap=True), path)
 
 
-def read_file(path: str | Path) -> CheckpointFile:
+def read_file(path: str | Path, which: str | None = None) -> CheckpointFile:
     """Read a checkpoint, weights-only or from safetensors, never arbitrary pickle.
 
     Args:
-        path: ``.safetensors``, or what ``torch.save`` wrote, or a folder with ``config.json`` and
-            the weights (Hugging Face, timm).
+        path: ``.safetensors``, or what ``torch.save`` wrote, or a folder: that of a run (the
+            checkpoint it wrote last), or one with ``config.json`` and the weights (Hugging Face,
+            timm), in one file or several.
+        which: 'ema' for averaged weights, 'raw' for those they are averaged of; see
+            :func:`mmc2fmae.checkpoints.wrappers.unwrap`.
 
     Raises:
         FileNotFoundError: There is no such file.
-        CheckpointMismatch: The file is no checkpoint, is truncated or holds more than weights.
+        CheckpointMismatch: The file is no checkpoint, is truncated, holds more than weights, or
+            weights that are not finite.
     """
-    path = Path(path)
-    if path.is_dir():
-        names = [name for name in FOLDER_WEIGHTS if (path / name).is_file()]
-        if not names:
-            raise FileNotFoundError(f'{path} holds none of {", ".join(FOLDER_WEIGHTS)}')
-        path = path / names[0]
-    if not path.is_file():
-        raise FileNotFoundError(f'checkpoint {path} does not exist')
-    read = _read_safetensors if path.suffix == '.safetensors' else _read_torch
-    try:
-        weights, stated = read(path)
-    except CheckpointMismatch:
-        raise
-    except Exception as error:
-        raise CheckpointMismatch(
-            f'{path} is no readable checkpoint, it may be truncated ({type(error).__name__}: '
-            f'{error})'
-        ) from error
-    if path.name in FOLDER_WEIGHTS and not stated:
+    path = find_checkpoint(path)
+    if path.name.endswith('.index.json'):
+        weights, stated = _read_shards(path), dict[str, Any]()
+    else:
+        weights, stated = _read(path, which)
+    if which == 'ema' and path.suffix in ('.safetensors', '.json'):
+        raise CheckpointMismatch(f'{path} has one set of weights: leave out --weights {which}')
+    require_finite(weights, path)
+    if path.name in FOLDER_FILES and not stated:
         stated = _read_config(path.parent)
     return CheckpointFile(path, weights, _check_statement(stated, path))
 
@@ -107,41 +99,50 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     return read_file(path).weights
 
 
-def unwrap(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
-    """Return the state dict of a checkpoint that wraps it among other things.
+def _read(path: Path, which: str | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read one file: its weights, and what it says about its backbone."""
+    try:
+        if path.suffix == '.safetensors':
+            require_checkpoint(path, safetensors=True)
+            with safe_open(path, 'pt') as file:
+                stated = json.loads((file.metadata() or {}).get(METADATA_KEY, '{}'))
+                return {key: file.get_tensor(key) for key in file.keys()}, stated  # noqa: SIM118
+        checkpoint = load_torch(path)
+        return unwrap(checkpoint, path, which), _meta(checkpoint, path).backbone
+    except CheckpointMismatch:
+        raise
+    except Exception as error:
+        raise CheckpointMismatch(
+            f'{path} is no readable checkpoint, it may be truncated ({type(error).__name__}: '
+            f'{error})'
+        ) from error
 
-    Args:
-        checkpoint: A state dict or a dict that holds one under one of :data:`CONTAINERS`.
+
+def _read_shards(index: Path) -> dict[str, Tensor]:
+    """Read weights that are cut into several files.
 
     Raises:
-        CheckpointMismatch: There is no state dict in it.
+        CheckpointMismatch: The index is damaged, or files or tensors that it lists are missing.
     """
-    while isinstance(checkpoint, dict):
-        tensors = {k: v for k, v in checkpoint.items() if isinstance(v, Tensor)}
-        inner = next(
-            (checkpoint[c] for c in CONTAINERS if isinstance(checkpoint.get(c), dict)), None
+    places = _read_object(index).get('weight_map')
+    if not isinstance(places, dict) or not all(
+        isinstance(name, str) and name == Path(name).name for name in places.values()
+    ):
+        raise CheckpointMismatch(
+            f'{index} lists no files beside it: expected weight_map, from tensors to file names'
         )
-        if inner is None:
-            if tensors:
-                return tensors
-            break
-        checkpoint = inner
-    found = list(checkpoint)[:8] if isinstance(checkpoint, dict) else type(checkpoint).__name__
-    raise CheckpointMismatch(f'no state dict: found {found}, expected tensors or {CONTAINERS}')
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    with safe_open(path, 'pt') as file:
-        stated = json.loads((file.metadata() or {}).get(METADATA_KEY, '{}'))
-        return {key: file.get_tensor(key) for key in file.keys()}, stated  # noqa: SIM118
-
-
-def _read_torch(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    checkpoint = load_torch(path)
-    try:
-        return unwrap(checkpoint), _meta(checkpoint, path).backbone
-    except CheckpointMismatch as error:
-        raise CheckpointMismatch(f'{path} is no readable checkpoint: {error}') from None
+    names = sorted(set(places.values()))
+    absent = [name for name in names if not (index.parent / name).is_file()]
+    if absent:
+        raise CheckpointMismatch(
+            f'{index} lists {len(names)} files, {len(absent)} of them are not there '
+            f'({", ".join(absent[:3])}): fetch the whole folder'
+        )
+    weights = {key: value for name in names for key, value in _read(index.parent / name)[0].items()}
+    lost = [key for key in places if key not in weights]
+    if lost:
+        raise CheckpointMismatch(f'{index} lists {", ".join(lost[:3])}, which its files lack')
+    return weights
 
 
 def _meta(checkpoint: Any, path: str | Path) -> Meta:
@@ -223,12 +224,37 @@ def _read_config(folder: Path) -> dict[str, Any]:
         stated = dict(
             num_heads=config.get('num_attention_heads'),
             norm_eps=config.get('layer_norm_eps'),
-            mean=processor.get('image_mean'),
-            std=processor.get('image_std'),
+            **_normalisation(processor, folder),
         )
     if size:
         stated['img_size'] = [size, size] if isinstance(size, int) else list(size)
     return {key: value for key, value in stated.items() if value is not None}
+
+
+def _normalisation(processor: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return mean and std of channels in [0, 1] that do what an image processor says.
+
+    A processor may leave out the division by 255 (do_rescale) or the normalisation (do_normalize).
+
+    Raises:
+        CheckpointMismatch: A field is of another type than these.
+    """
+    scaled, normal = (processor.get(f'do_{step}', True) for step in ('rescale', 'normalize'))
+    factor = processor.get('rescale_factor', 1 / 255)
+    wrong = not isinstance(scaled, bool) or not isinstance(normal, bool)
+    if wrong or not _are_numbers([factor], 1e-9):
+        raise CheckpointMismatch(
+            f'{folder / "preprocessor_config.json"}: do_rescale {scaled!r}, do_normalize '
+            f'{normal!r}, rescale_factor {factor!r}; expected true or false and a number above 0'
+        )
+    mean: Any = processor.get('image_mean')
+    std: Any = processor.get('image_std')
+    if not normal:
+        mean, std = [0.0] * 3, [1.0] * 3
+    times = 255 * factor if scaled else 255.0  # what a channel in [0, 1] is multiplied by
+    if abs(times - 1) < 1e-6 or not (_are_numbers(mean, -1e3) and _are_numbers(std, 1e-6)):
+        return dict(mean=mean, std=std)
+    return dict(mean=[m / times for m in mean], std=[s / times for s in std])
 
 
 def _read_object(path: Path) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def require_full(found: Coverage, part: str, source: str, differences: Sequence[
     raise CheckpointMismatch('\n'.join(lines))
 
 
-def load_backbone(backbone: nn.Module, path: str | Path) -> Coverage:
+def load_backbone(backbone: nn.Module, path: str | Path, which: str | None = None) -> Coverage:
     """Fill a backbone from a checkpoint of any house, completely or not at all.
 
     Positions are resampled to the backbone's grid. The norm of pooled features (``ln2``) may start
@@ -114,6 +114,7 @@ def load_backbone(backbone: nn.Module, path: str | Path) -> Coverage:
     Args:
         backbone: The module to fill.
         path: Checkpoint; see :func:`mmc2fmae.checkpoints.read_backbone`.
+        which: 'ema' or 'raw' weights, of files with both.
 
     Returns:
         What was filled; keys of other granularities are listed as unused.
@@ -122,7 +123,7 @@ def load_backbone(backbone: nn.Module, path: str | Path) -> Coverage:
         CheckpointMismatch: The file does not fill every tensor of the backbone, or has another
             number of class tokens.
     """
-    file = read_backbone(path)
+    file = read_backbone(path, which)
     weights = weights_for(file, backbone)
     found = coverage(weights, backbone)
     found.fresh = [key for key in found.missing if key.startswith('ln2.')]
@@ -172,13 +173,15 @@ class StrictPretrained:
 
     Args:
         checkpoint: Checkpoint of any house; see :func:`load_backbone`.
+        which: 'ema' or 'raw' weights, of files with both.
     """
 
-    def __init__(self, checkpoint: str) -> None:
+    def __init__(self, checkpoint: str, which: str | None = None) -> None:
         self.checkpoint = checkpoint
+        self.which = which
 
     def __call__(self, module: nn.Module) -> None:
         """Fill ``module``; see :func:`load_backbone`."""
-        load_backbone(module, self.checkpoint)
+        load_backbone(module, self.checkpoint, self.which)
         if hasattr(module, '_params_init_info'):
             update_init_info(module, f'StrictPretrained: {self.checkpoint}')

@@ -6,8 +6,18 @@ from typing import Any
 OPTIONS = ('num_heads', 'mean', 'std')
 
 
+def add_weights_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the option that chooses between the two sets of weights that a checkpoint may have."""
+    parser.add_argument(
+        '--weights',
+        choices=('ema', 'raw'),
+        help='averaged (EMA) or raw weights, of a checkpoint with both (the log says which)',
+    )
+
+
 def add_statement_arguments(parser: argparse.ArgumentParser) -> None:
     """Add options for what a checkpoint may not say about its backbone."""
+    add_weights_argument(parser)
     parser.add_argument(
         '--num-heads', type=int, help='attention heads, where the file does not say (64 a head)'
     )
@@ -28,7 +38,7 @@ def stated(args: argparse.Namespace) -> dict[str, Any]:
     """
     if (args.mean is None) != (args.std is None):
         raise ValueError('--mean and --std belong together: give both')
-    return {name: getattr(args, name) for name in OPTIONS}
+    return {'which': args.weights} | {name: getattr(args, name) for name in OPTIONS}
 
 
 def add_feature_arguments(parser: argparse.ArgumentParser) -> None:

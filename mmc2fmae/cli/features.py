@@ -3,6 +3,7 @@
 import argparse
 
 from mmc2fmae.cli import checkpoint_options
+from mmc2fmae.cli.parsing import tell_left_out
 
 TOKENS = ('cls', 'mean', 'patches')  # those of mmc2fmae.evaluation.features
 
@@ -21,15 +22,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     checkpoint_options.add_statement_arguments(parser)
 
 
-def run(args: argparse.Namespace) -> None:
-    """Extract."""
-    from mmc2fmae.evaluation import features
+def run(args: argparse.Namespace) -> int:
+    """Extract; the status is 3 where images could not be read."""
+    from mmc2fmae.evaluation.feature_files import extract_features
+    from mmc2fmae.evaluation.features import FeatureOptions
 
     stated = checkpoint_options.stated(args)
     args.device = checkpoint_options.device(args)
-    how = {name: getattr(args, name) for name in features.FeatureOptions.__dataclass_fields__}
-    written = features.extract_features(
-        args.checkpoint, args.images, args.out, features.FeatureOptions(**how), **stated
+    how = {name: getattr(args, name) for name in FeatureOptions.__dataclass_fields__}
+    written, unreadable = extract_features(
+        args.checkpoint, args.images, args.out, FeatureOptions(**how), **stated
     )
     for name, shape in written.items():
         print(f'{args.out}/{name}.npy {shape}')
+    return tell_left_out(unreadable, 'they have no row (features.json lists the rows)')

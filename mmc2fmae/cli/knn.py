@@ -42,8 +42,9 @@ def run(args: argparse.Namespace) -> None:
     )
     out = Path(args.out or f'{args.checkpoint.rstrip("/")}.knn.json')
     write_atomically(json.dumps(result, indent=2).encode(), out)
+    scores = [f'top-{n} {result[f"top{n}"]:.2f} %' for n in (1, 5) if f'top{n}' in result]
     print(
-        f'k-NN top-1 {result["top1"]:.2f} %, top-5 {result["top5"]:.2f} % of '
+        f'k-NN {", ".join(scores)} of '
         f'{result["val_images"]:,} images in {result["classes"]} classes (neighbours among '
         f'{result["train_images"]:,}; k {args.k}, temperature {args.temperature:g}, token '
         f'{args.tokens}); {out}'

@@ -2,7 +2,8 @@
 
 import argparse
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from mmc2fmae.errors import nearest
@@ -73,6 +74,21 @@ def accept_debug(parser: argparse.ArgumentParser) -> None:
             default=argparse.SUPPRESS,
             help='show the traceback of an error',
         )
+
+
+def tell_left_out(reasons: Sequence[str], consequence: str) -> int:
+    """Name the files that a command had to leave out; return its exit status, 3 or 0.
+
+    Args:
+        reasons: A line for each file.
+        consequence: What that means for the result.
+    """
+    for reason in reasons:
+        print(reason, file=sys.stderr)
+    if reasons:
+        files = f'{len(reasons)} file{"s" * (len(reasons) > 1)}'
+        print(f'{files} could not be read, named above: {consequence}', file=sys.stderr)
+    return 3 if reasons else 0
 
 
 def at_least_one(text: str) -> int:

@@ -12,7 +12,7 @@ SETS = 'mmc2fmae::cls/robustness/imagenet.py'
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument('config', help='config of the classifier (mmpretrain)')
-    parser.add_argument('checkpoint', help='its fine-tuned weights')
+    parser.add_argument('checkpoint', help='its fine-tuned weights, or the folder of the run')
     parser.add_argument('--sets', default=SETS, help='config of the sets (%(default)s)')
     parser.add_argument('--data-root', default='data', help='holds the folders of the sets')
     parser.add_argument('--only', nargs='+', default=[], metavar='SET', help='these sets alone')

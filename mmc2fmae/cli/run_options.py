@@ -2,6 +2,7 @@
 
 import argparse
 
+from mmc2fmae.cli.checkpoint_options import add_weights_argument
 from mmc2fmae.cli.parsing import KeyValues
 
 
@@ -52,10 +53,17 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='continue an interrupted run, by default from its newest whole checkpoint',
+        help='continue an interrupted run, by default from the whole checkpoint it wrote last',
     )
     parser.add_argument(
-        '--init-from', metavar='CHECKPOINT', help='start a new run from these weights'
+        '--overwrite',
+        action='store_true',
+        help='start anew where another run left checkpoints; these are set aside in the folder',
+    )
+    parser.add_argument(
+        '--init-from',
+        metavar='CHECKPOINT',
+        help='start a new run from these weights (a file, or the folder of a run)',
     )
     parser.add_argument(
         '--checkpoint',
@@ -63,6 +71,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         help="fill the model's backbone from this pre-trained checkpoint, of whatever source "
         '(docs/checkpoints.md)',
     )
+    add_weights_argument(parser)
     add_amp_argument(parser)
     parser.add_argument('--compile', action='store_true', help='use torch.compile')
     parser.add_argument('--seed', type=int, help="random seed, in place of the config's")

@@ -9,7 +9,7 @@ from mmc2fmae.configs import blame
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of testing."""
     add_common_arguments(parser)
-    parser.add_argument('checkpoint', help='weights to evaluate')
+    parser.add_argument('checkpoint', help='weights to evaluate, or the folder of a run')
     parser.add_argument(
         '--predictions',
         metavar='FILE',
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
         metric = dict(type='PredictionFile', path=args.predictions)
         metrics = cfg.test_evaluator
         cfg.test_evaluator = [*(metrics if isinstance(metrics, list) else [metrics]), metric]
-    cfg.load_from = args.checkpoint
+    cfg.load_from = launch.local_checkpoint(args.checkpoint)
     with blame(args.config, launch.is_config_mistake):
         launch.build_runner(cfg).test()
     launch.leave_processes()

@@ -7,11 +7,14 @@ import warnings
 from typing import Any
 
 import torch
+from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
-from mmengine.runner import IterBasedTrainLoop, Runner
+from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
+
+from mmc2fmae.errors import DatasetError
 
 # Modules whose information is progress, or says what a run starts from.
 _SHOWN = (
@@ -31,9 +34,14 @@ _STACK_WARNINGS = (
 )
 
 
+def is_first_process() -> bool:
+    """Tell, before the processes of a run are joined, whether this is the first one."""
+    return int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', 0))) == 0
+
+
 def say(text: str) -> None:
     """Print a line before the run has a logger, in the first process alone."""
-    if int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', 0))) == 0:
+    if is_first_process():
         print(text, flush=True)
 
 
@@ -48,6 +56,24 @@ class QuietRunner(Runner):
                 handler.addFilter(_for_users)
         return logger
 
+    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Return mmengine's loop, whose data loader has at least one batch.
+
+        Raises:
+            DatasetError: There are fewer photographs than a batch.
+        """
+        built = super().build_train_loop(loop)
+        loader = built.dataloader
+        require_batch(loader)
+        accumulate = self.cfg.optim_wrapper.get('accumulative_counts', 1)
+        if len(loader.dataset) < (loader.batch_size or 1) * get_world_size() * accumulate:
+            self.logger.warning(
+                f'a step takes {_batch(loader, accumulate)} photographs, more than the '
+                f'{len(loader.dataset):,} that there are: lower --total-batch or '
+                'train_dataloader.batch_size'
+            )
+        return built
+
     def setup_env(self, env_cfg: dict) -> None:
         """Set up the environment, without the stack's warnings that no user can act on."""
         for module, message in _STACK_WARNINGS:
@@ -61,8 +87,16 @@ class RunTableHook(Hook):
     priority = 'VERY_HIGH'
 
     def before_train(self, runner: Runner) -> None:
-        """Log the table of a training."""
+        """Log the table of a training; say where a resumed one is finished."""
         runner.logger.info(f'training\n{as_table(training_rows(runner))}')
+        by_iter = isinstance(runner.train_loop, IterBasedTrainLoop)
+        at, end = (runner.iter, runner.max_iters) if by_iter else (runner.epoch, runner.max_epochs)
+        if runner._resume and at >= end:
+            runner.logger.warning(
+                f'{runner._load_from} is the end of a finished run, {at:,} of {end:,} '
+                f'{"iterations" if by_iter else "epochs"}: nothing is left to train. To train on, '
+                f'start a new run from its weights: --init-from {runner._load_from} --work-dir NEW'
+            )
 
     def before_test(self, runner: Runner) -> None:
         """Log the table of a test."""
@@ -106,6 +140,25 @@ def start_of(runner: Runner) -> str:
     init = backbone.get('init_cfg') or {}
     checkpoint = init.get('checkpoint') if isinstance(init, dict) else None
     return f'backbone of {checkpoint}' if checkpoint else 'random weights'
+
+
+def require_batch(loader: DataLoader) -> None:
+    """Check that a data loader gives each process at least one batch.
+
+    Raises:
+        DatasetError: It does not: incomplete batches are dropped, and there is no complete one.
+    """
+    if len(loader) or isinstance(loader.sampler, InfiniteSampler):
+        return
+    dataset: Any = loader.dataset
+    sampler: Any = loader.sampler  # of this process
+    number, each, processes = len(dataset), len(sampler), get_world_size()
+    raise DatasetError(
+        f'{describe_data(loader.dataset)}: {number} photographs on {processes} '
+        f'process{"es" * (processes > 1)} give each {each}, fewer than a batch of '
+        f'{loader.batch_size}, and incomplete batches are dropped: take --cfg-options '
+        f'train_dataloader.batch_size={max(each, 1)} or less, or train_dataloader.drop_last=False'
+    )
 
 
 def describe_data(dataset: Any) -> str:

@@ -1,5 +1,6 @@
 """Guards of long runs: no NaN in weights or checkpoints, no resuming under another schedule."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -78,9 +79,37 @@ class NonFiniteGuardHook(Hook):
                 )
 
 
+ADDED = ('model', 'data', 'photographs')
+# What of a part changes where and how fast it runs, or what it starts from, not what is computed.
+_FREE = ('data_root', 'init_cfg', 'compile', 'checkpointing', 'with_cp')
+
+
+def _described(part: Any) -> str:
+    """Return a part of a config as text, without what a resumed run may change."""
+    if isinstance(part, Mapping):
+        kept = {k: _described(part[k]) for k in sorted(part, key=str) if k not in _FREE}
+        return '{' + ', '.join(f'{k}: {v}' for k, v in kept.items()) + '}'
+    if isinstance(part, list | tuple):
+        return '[' + ', '.join(map(_described, part)) + ']'
+    return repr('BN' if part == 'SyncBN' else part)  # which a machine without GPUs replaces
+
+
+def _differing(before: str, now: str, most: int = 120) -> str:
+    """Return two texts, long ones from shortly before where they begin to differ."""
+    if max(len(before), len(now)) <= most:
+        return f'{before} -> {now}'
+    pairs = enumerate(zip(before, now, strict=False))
+    alike = next((i for i, (a, b) in pairs if a != b), min(len(before), len(now)))
+    start = max(alike - 40, 0)
+    return ' -> '.join(f'...{text[start : start + most]}...' for text in (before, now))
+
+
 @HOOKS.register_module()
 class SameScheduleHook(Hook):
-    """Refuse to resume a run under another schedule, batch, optimizer or seed."""
+    """Refuse to resume a run under another model, data, schedule, batch, optimizer or seed.
+
+    The folder of the data may be another one: people move data between disks.
+    """
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Store the schedule with the checkpoint."""
@@ -97,14 +126,15 @@ class SameScheduleHook(Hook):
             return
         now = self.schedule(runner)
         changed = [
-            f'{key}: {before.get(key)} -> {now[key]}'
+            f'{key}: {_differing(str(before.get(key)), now[key])}'
             for key in now
-            if str(before.get(key)) != now[key]  # older checkpoints lack fields that were added
+            # Older checkpoints lack fields that were added.
+            if str(before.get(key)) != now[key] and (key in before or key not in ADDED)
         ]
         if changed:
             lines = '\n  '.join(changed)
             raise ValueError(
-                f'--resume would continue {runner._load_from} under another schedule:\n  {lines}\n'
+                f'--resume would continue {runner._load_from} as another run:\n  {lines}\n'
                 'resume with the settings it was started with, or start a new run from its weights '
                 'with --init-from'
             )
@@ -114,7 +144,11 @@ class SameScheduleHook(Hook):
         """Return what makes the course of a run, as text."""
         cfg = runner.cfg
         accumulate = cfg.optim_wrapper.get('accumulative_counts', 1)
+        dataset = runner.train_dataloader.dataset
         return dict(
+            model=_described(cfg.model),
+            data=_described(cfg.train_dataloader.dataset),
+            photographs=str(len(dataset)),
             max_epochs=str(cfg.train_cfg.get('max_epochs')),
             max_iters=str(cfg.train_cfg.get('max_iters')),
             total_batch=str(cfg.train_dataloader.batch_size * get_world_size() * accumulate),

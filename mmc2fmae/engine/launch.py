@@ -12,9 +12,10 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmc2fmae import configs
-from mmc2fmae.checkpoints.finding import latest_checkpoint
+from mmc2fmae.checkpoints.finding import find_checkpoint, latest_checkpoint
 from mmc2fmae.engine.console import QuietRunner, RunTableHook, say
 from mmc2fmae.engine.overrides import apply_settings, check_options, constructor_fields
+from mmc2fmae.engine.work_dirs import claim
 
 
 def load_config(args: argparse.Namespace) -> Config:
@@ -59,8 +60,12 @@ def apply_train_options(cfg: Config, args: argparse.Namespace) -> None:
         raise ValueError(
             '--resume continues a run, --init-from starts a new one from weights: give one of them'
         )
+    if args.resume and args.overwrite:
+        raise ValueError('--resume continues the run of the folder, --overwrite sets it aside: one')
+    if args.weights and not args.checkpoint:
+        raise ValueError('--weights chooses among the weights of --checkpoint: give both')
     if args.checkpoint:
-        _fill_backbone(cfg, args.checkpoint)
+        _fill_backbone(cfg, args.checkpoint, args.weights)
     if args.seed is not None:
         cfg.randomness = dict(cfg.get('randomness', {}), seed=args.seed)
     if args.amp and torch.cuda.is_available():
@@ -92,8 +97,18 @@ def apply_train_options(cfg: Config, args: argparse.Namespace) -> None:
     cfg.resume = bool(resume)
     if resume:
         cfg.load_from = str(resume)
-    if cfg.load_from and '://' not in cfg.load_from and not Path(cfg.load_from).is_file():
-        raise FileNotFoundError(f'checkpoint {cfg.load_from} does not exist')
+    cfg.load_from = local_checkpoint(cfg.load_from)
+    if not (args.resume or cfg.resume):
+        claim(cfg.work_dir, args.overwrite)
+
+
+def local_checkpoint(source: str | None) -> str | None:
+    """Return the file that a checkpoint or the folder of a run stands for; addresses stay.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    return source if not source or '://' in source else str(find_checkpoint(source))
 
 
 def build_runner(cfg: Config) -> Runner:
@@ -144,13 +159,12 @@ def _move_ann_file(evaluator: dict | list | None, dataset: dict, root: str) -> N
             metric['ann_file'] = str(Path(root) / Path(metric['ann_file']).relative_to(old))
 
 
-def _fill_backbone(cfg: Config, checkpoint: str) -> None:
+def _fill_backbone(cfg: Config, checkpoint: str, which: str | None) -> None:
     """Let the backbone start from a checkpoint; a resumed run has its weights from elsewhere."""
     if 'backbone' not in cfg.model:
         raise ValueError(f'--checkpoint: the {cfg.model.type} of this config has no backbone')
-    if not Path(checkpoint).exists():
-        raise FileNotFoundError(f'checkpoint {checkpoint} does not exist')
-    cfg.model.backbone.init_cfg = dict(type='StrictPretrained', checkpoint=checkpoint)
+    init = dict(type='StrictPretrained', checkpoint=str(find_checkpoint(checkpoint)))
+    cfg.model.backbone.init_cfg = dict(init, which=which) if which else init
 
 
 def _add_tensorboard(cfg: Config) -> None:

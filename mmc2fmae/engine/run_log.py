@@ -8,7 +8,13 @@ from pathlib import Path
 def read_records(work_dir: Path) -> Iterator[dict]:
     """Read all that the parts of a run logged, training and validation, in the order of writing."""
     for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
-        yield from map(json.loads, path.read_text().splitlines())
+        for line in path.read_text(encoding='utf-8', errors='replace').splitlines():
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError):  # the line in whose middle a run was killed
+                continue
+            if isinstance(record, dict):
+                yield record
 
 
 def read_scalars(work_dir: Path) -> list[dict]:
@@ -17,5 +23,9 @@ def read_scalars(work_dir: Path) -> list[dict]:
     Where a part was interrupted after its last checkpoint, the repeated steps are taken from the
     later part.
     """
-    steps = {record['step']: record for record in read_records(work_dir) if 'loss' in record}
+    steps = {
+        record['step']: record
+        for record in read_records(work_dir)
+        if {'loss', 'step'} <= record.keys()
+    }
     return [steps[step] for step in sorted(steps)]

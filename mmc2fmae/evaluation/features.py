@@ -1,10 +1,8 @@
 """Features of images from a plain ViT: which token, after which block, for any number of images."""
 
-import json
 import os
-import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +12,9 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mmc2fmae.checkpoints import Preprocessing, build_backbone
+from mmc2fmae.checkpoints import Preprocessing
 from mmc2fmae.datasets.photograph_lists import shorten
-from mmc2fmae.files import IMAGE_SUFFIXES, list_photographs, require_room, write_atomically
+from mmc2fmae.files import IMAGE_SUFFIXES, list_photographs
 from mmc2fmae.images import open_image
 from mmc2fmae.parallel import progress_bar
 from mmc2fmae.paths import expand_path
@@ -55,17 +53,32 @@ class ImageFiles(Dataset):
     Args:
         paths: Files, or PIL images.
         transform: From a PIL image in RGB to a tensor.
+        named: Return the reason in place of an image that cannot be read.
     """
 
-    def __init__(self, paths: Sequence[Path | Image.Image], transform) -> None:
+    def __init__(self, paths: Sequence[Path | Image.Image], transform, named: bool = False) -> None:
         self.paths = list(paths)
         self.transform = transform
+        self.named = named
 
     def __len__(self) -> int:
         """Return the number of files."""
         return len(self.paths)
 
-    def __getitem__(self, index: int) -> Tensor:
+    def __getitem__(self, index: int) -> Tensor | str:
+        """Return an image.
+
+        Raises:
+            ValueError: It cannot be read; the message names it.
+        """
+        try:
+            return self.read(index)
+        except ValueError as error:
+            if self.named:
+                return str(error)
+            raise
+
+    def read(self, index: int) -> Tensor:
         """Return an image.
 
         Raises:
@@ -81,12 +94,14 @@ class ImageFiles(Dataset):
             raise _unreadable(source, error) from error
 
 
-def find_images(source: str | os.PathLike[str]) -> list[Path]:
+def find_images(source: str | os.PathLike[str], unreadable: list[str] | None = None) -> list[Path]:
     """List the images that a user means.
 
     Args:
         source: A folder (searched recursively), a ``.txt`` list with a path a line (relative to the
             list's folder), or a single image.
+        unreadable: Takes the reason of each file whose header is not an image's, which is left out
+            then; by default such a file is an error.
 
     Returns:
         Paths, those of a folder sorted.
@@ -112,13 +127,18 @@ def find_images(source: str | os.PathLike[str]) -> list[Path]:
             if source.is_file()
             else f'image {source} does not exist'
         )
+    found = []
     for path in paths:  # headers only: cheap, and most mistakes show before the run
         try:
             with open_image(path):
-                pass
+                found.append(path)
         except Exception as error:
-            raise _unreadable(path, error) from error
-    return paths
+            if unreadable is None:
+                raise _unreadable(path, error) from error
+            unreadable.append(str(_unreadable(path, error)))
+    if not found:
+        raise ValueError(f'no image of {source} can be read: {(unreadable or [""])[0]}')
+    return found
 
 
 def block_tokens(vit: VisionTransformer, images: Tensor, blocks: Sequence[int]) -> list[Tensor]:
@@ -195,6 +215,7 @@ def iterate_features(
     preprocessing: Preprocessing,
     paths: Sequence[Path | Image.Image],
     options: FeatureOptions,
+    unreadable: dict[int, str] | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Compute features batch by batch, in the order of the files, with a progress bar.
 
@@ -206,12 +227,14 @@ def iterate_features(
         preprocessing: Its preprocessing.
         paths: Images.
         options: How.
+        unreadable: Takes index and reason of each image that cannot be read, which has no row then;
+            by default such an image is an error.
 
     Yields:
         ``{'cls_11': (B, D), 'patches_11': (B, h, w, D), ...}``, a key for each token and block.
 
     Raises:
-        ValueError: An option does not fit, or an image cannot be read.
+        ValueError: An option does not fit, an image cannot be read, or a feature is not finite.
     """
     size = (options.size, options.size) if options.size else preprocessing.size
     check_options(vit, size, options)
@@ -222,14 +245,24 @@ def iterate_features(
     dtype = torch.float16 if options.half else torch.float32
     vit.to(options.device).eval()
     loader = DataLoader(
-        ImageFiles(paths, preprocessing.transform(options.size)),
+        ImageFiles(paths, preprocessing.transform(options.size), unreadable is not None),
         batch_size=options.batch_size,
+        collate_fn=list,
         num_workers=min(options.workers, len(paths)),
         pin_memory=options.device.startswith('cuda'),
     )
+    first = 0  # of a batch
     with progress_bar(len(paths), 'image') as bar:
-        for images in loader:
-            features = {}
+        for batch in loader:
+            rows = {first + i: image for i, image in enumerate(batch)}
+            first += len(batch)
+            bar.update(len(batch))
+            if unreadable is not None:
+                unreadable |= {i: text for i, text in rows.items() if isinstance(text, str)}
+            rows = {i: image for i, image in rows.items() if isinstance(image, Tensor)}
+            if not rows:
+                continue
+            images, features = torch.stack(list(rows.values())), {}
             with (
                 torch.inference_mode(),
                 torch.autocast(options.device.split(':')[0], torch.float16, enabled=options.half),
@@ -240,9 +273,10 @@ def iterate_features(
                         pooled = pool(tokens, kind, grid)
                         if kind == 'mean' and block == last and hasattr(vit, 'ln2'):
                             pooled = vit.ln2(pooled)
-                        features[f'{kind}_{block}'] = pooled.to(dtype).cpu().numpy()
+                        name = f'{kind}_{block}'
+                        features[name] = pooled.to(dtype).cpu().numpy()
+                        require_finite(features[name], name, [paths[i] for i in rows])
             yield features
-            bar.update(len(images))
 
 
 def compute_features(
@@ -262,65 +296,28 @@ def compute_features(
     return {key: torch.from_numpy(value) for key, value in features.items()}
 
 
-def extract_features(
-    checkpoint: str | Path, source: str | Path, out: str | Path, options: FeatureOptions, **stated
-) -> dict[str, tuple[int, ...]]:
-    """Write the features of images to a folder of ``.npy`` files, never holding more than a batch.
+def require_finite(features: np.ndarray, name: str, sources: Sequence[object]) -> None:
+    """Check that features can be written and scored.
 
     Args:
-        checkpoint: Checkpoint of any house; see :func:`mmc2fmae.checkpoints.read_backbone`.
-        source: Images; see :func:`find_images`.
-        out: Folder to write: ``TOKEN_BLOCK.npy`` with a row an image, and ``features.json`` with
-            the images' names and all settings. It appears when it is complete.
-        options: How.
-        **stated: See :func:`mmc2fmae.checkpoints.read_backbone`.
-
-    Returns:
-        Shapes of what was written, by file name without suffix.
+        features: (B, ...) features of a batch.
+        name: What they are called.
+        sources: The B images; files are named.
 
     Raises:
-        FileExistsError: ``out`` exists.
-        OSError: The disk has less room than the features need.
-        ValueError: An option or an image is wrong.
+        ValueError: A number is NaN or infinite.
     """
-    out = Path(out)
-    if out.exists():
-        raise FileExistsError(f'{out} exists: choose another name or remove it')
-    vit, preprocessing = build_backbone(checkpoint, **stated)
-    paths = find_images(source)
-    aside = out.with_name(f'.{out.name}.tmp')
-    shutil.rmtree(aside, ignore_errors=True)  # of an interrupted run
-    aside.mkdir(parents=True)
-    arrays: dict[str, np.memmap] = {}
-    row = 0
-    for batch in iterate_features(vit, preprocessing, paths, options):
-        if not arrays:
-            require_room(
-                out,
-                len(paths) * sum(value[0].nbytes for value in batch.values()),
-                f'the features of {len(paths):,} images',
-                'take fewer tokens or blocks, or half precision',
-            )
-            arrays = {
-                key: np.lib.format.open_memmap(
-                    aside / f'{key}.npy', 'w+', value.dtype, (len(paths), *value.shape[1:])
-                )
-                for key, value in batch.items()
-            }
-        for key, value in batch.items():
-            arrays[key][row : row + len(value)] = value
-        row += len(value)
-    for array in arrays.values():
-        array.flush()
-    said = dict(
-        checkpoint=str(checkpoint),
-        preprocessing=asdict(preprocessing),
-        options=asdict(options),
-        images=[str(path) for path in paths],
-    )
-    write_atomically(json.dumps(said, indent=1).encode(), aside / 'features.json')
-    aside.rename(out)
-    return {key: array.shape for key, array in arrays.items()}
+    good = np.isfinite(features.reshape(len(features), -1)).all(axis=1)
+    if good.all():
+        return
+    source = sources[int(np.argmin(good))]
+    what = source if isinstance(source, Path) else 'an image'
+    half = features.dtype == np.float16
+    raise ValueError(
+        f'{name} of {what} is NaN or infinite, expected finite features: '
+        + ('float16 holds no number above 65,504, leave out --half' if half else 'the weights are '
+           'damaged or overflow, take another checkpoint')
+    )  # fmt: skip
 
 
 def _unreadable(path: Path, error: Exception) -> ValueError:

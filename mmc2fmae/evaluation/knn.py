@@ -37,7 +37,7 @@ def knn_votes(
         chunk: Side of a block.
 
     Returns:
-        (M, num_classes) sums of votes, all divided by exp(1 / temperature).
+        (M, num_classes) sums of votes, all divided by exp(1 / temperature); 0 is no vote.
 
     Raises:
         ValueError: There are fewer than k training features, or labels out of range.
@@ -60,21 +60,22 @@ def knn_votes(
             nearest, index = similar.topk(min(k, similar.shape[1]), dim=1)
             classes = candidates.gather(1, index)
         # Divided so, no weight is above 1 and nothing overflows; the order of classes is the same.
-        weights = ((nearest - 1) / temperature).exp()
+        # None is 0: that is the sum of a class without a vote.
+        weights = ((nearest - 1) / temperature).exp().clamp_min(torch.finfo(query.dtype).tiny)
         votes.append(query.new_zeros(len(query), num_classes).scatter_add_(1, classes, weights))
     return torch.cat(votes)
 
 
 def top_k_accuracy(votes: Tensor, labels: Tensor, k: int) -> float:
-    """Return the share, in percent, of rows whose label is among the k highest votes.
+    """Return the share, in percent, of rows whose label is among the k highest votes above 0.
 
     Args:
-        votes: (M, C) scores.
+        votes: (M, C) votes, see :func:`knn_votes`.
         labels: (M,) classes.
         k: How many may be named; all where there are fewer classes.
     """
-    best = votes.topk(min(k, votes.shape[1]), dim=1).indices
-    return 100 * float((best == labels[:, None]).any(dim=1).double().mean())
+    found, best = votes.topk(min(k, votes.shape[1]), dim=1)
+    return 100 * float(((best == labels[:, None]) & (found > 0)).any(dim=1).double().mean())
 
 
 def evaluate_knn(
@@ -98,7 +99,8 @@ def evaluate_knn(
         **stated: See :func:`mmc2fmae.checkpoints.read_backbone`.
 
     Returns:
-        ``top1`` and ``top5`` in percent with all settings and numbers of images.
+        ``top1`` and, of more than five classes, ``top5`` in percent with all settings and numbers
+        of images.
 
     Raises:
         LabelsError: The two folders do not have the same classes.
@@ -119,9 +121,8 @@ def evaluate_knn(
         labels.append(torch.tensor([item['gt_label'] for item in items], device=options.device))
     classes = len(known.metainfo['classes'])
     votes = knn_votes(features[0], labels[0], features[1], classes, k, temperature)
-    return dict(
-        top1=top_k_accuracy(votes, labels[1], 1),
-        top5=top_k_accuracy(votes, labels[1], 5),
+    shown = [n for n in (1, 5) if n == 1 or n < classes]  # the best 5 of 5 are always right
+    return {f'top{n}': top_k_accuracy(votes, labels[1], n) for n in shown} | dict(
         k=k,
         temperature=temperature,
         classes=classes,

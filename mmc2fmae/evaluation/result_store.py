@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmc2fmae.files import write_atomically
+from mmc2fmae.state_files import read_state, set_aside
 
 
 @dataclass(frozen=True)
@@ -47,21 +48,16 @@ class ResultStore:
         self.folder = Path(root, f'{name}-{self.key}')
 
     def read(self, unit: str) -> Counts | None:
-        """Return the counts of a unit, None where it has not been evaluated.
-
-        Raises:
-            ValueError: The file is damaged.
-        """
+        """Return the counts of a unit, None where it is not evaluated or its file is damaged."""
         path = self.folder / f'{unit}.json'
-        try:
-            counts = Counts(**json.loads(path.read_text()))
-            if not all(isinstance(n, int) and 0 <= n <= counts.total for n in astuple(counts)):
-                raise ValueError(f'expected counts of images, found {counts}')
-            return counts
-        except FileNotFoundError:
+        found = read_state(path, dict(correct=int, correct_all=int, total=int))
+        if found is None:
             return None
-        except (TypeError, ValueError) as error:
-            raise ValueError(f'{path} is damaged ({error}): delete it and start again') from error
+        counts = Counts(found['correct'], found['correct_all'], found['total'])
+        if not all(0 <= n <= counts.total for n in astuple(counts)):
+            set_aside(path, f'expected counts of images, found {counts}')
+            return None
+        return counts
 
     def write(self, unit: str, counts: Counts) -> None:
         """Keep the counts of a unit, whole or not at all."""

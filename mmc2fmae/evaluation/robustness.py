@@ -9,6 +9,7 @@ from mmengine.logging import print_log
 from mmengine.utils.dl_utils import set_multi_processing
 
 from mmc2fmae import env
+from mmc2fmae.checkpoints.finding import find_checkpoint
 from mmc2fmae.evaluation import robustness_report
 from mmc2fmae.evaluation.robustness_run import (
     Options,
@@ -39,7 +40,7 @@ def evaluate_robustness(
 
     Args:
         config: Config of the classifier.
-        checkpoint: Its weights.
+        checkpoint: Its weights, or the folder of the run.
         sets: Config with a field ``robustness``.
         data_root: What the folders of the sets are relative to.
         only: Names of the sets to take; None or empty takes all.
@@ -59,7 +60,7 @@ def evaluate_robustness(
         ValueError: Config, data and model do not fit together.
     """
     cfg = read_configs(config, sets, cfg_options)
-    checkpoint = Path(checkpoint)
+    checkpoint = find_checkpoint(checkpoint)
     out = Path(out or f'work_dirs/{Path(config).stem}/robustness_{checkpoint.stem}')
     place = start_processes(device)
     if amp and place.type != 'cuda':

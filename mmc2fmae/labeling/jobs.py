@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any
 from mmc2fmae.errors import DatasetError
 from mmc2fmae.files import atomic_file, write_atomically
 from mmc2fmae.preparation.layout import manifest_path
+from mmc2fmae.state_files import set_aside
 
 
 class Job:
@@ -78,7 +80,9 @@ class Job:
             return
         try:
             before = json.loads(path.read_text())
-        except ValueError as error:
+            if not isinstance(before, dict):
+                raise ValueError(f'it holds a {type(before).__name__}')
+        except (ValueError, RecursionError) as error:
             raise DatasetError(f'{path} is damaged ({error}): delete it') from error
         ours = json.loads(json.dumps(self.settings))
         differing = [
@@ -105,7 +109,23 @@ class Job:
             found = os.listdir(self.folder / 'parts')
         except FileNotFoundError:  # none yet, or just merged
             return set(range(len(self.parts))) if self.manifest.exists() else set()
-        return {int(name[:-6]) for name in found if name[0] != '.'}
+        numbers = [int(n[:-6]) for n in found if re.fullmatch(r'\d+\.jsonl', n)]
+        return {part for part in numbers if part < len(self.parts) and self._is_whole(part)}
+
+    def _is_whole(self, part: int) -> bool:
+        """Tell whether the record of a part is whole; a damaged one is set aside."""
+        path = self.record_path(part)
+        try:
+            records = [json.loads(line) for line in path.read_text(encoding='utf-8').splitlines()]
+        except FileNotFoundError:  # just merged
+            return self.manifest.exists()
+        except (ValueError, RecursionError) as error:
+            set_aside(path, str(error)[:100])
+            return False
+        whole = len(records) == len(self.parts[part]) and all(isinstance(r, dict) for r in records)
+        if not whole:
+            set_aside(path, f'{len(records)} records of {len(self.parts[part])} photographs')
+        return whole
 
     def finish(self, part: int, records: Sequence[dict]) -> None:
         """Record a part whose maps are all on disk.

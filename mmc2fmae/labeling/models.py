@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from mmc2fmae.checkpoints.files import FOLDER_WEIGHTS
+from mmc2fmae.checkpoints.finding import FOLDER_WEIGHTS
 from mmc2fmae.files import file_sha256
 from mmc2fmae.texts import read_text
 

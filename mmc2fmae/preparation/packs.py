@@ -6,8 +6,8 @@ import json
 import os
 import re
 import tarfile
-from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from tqdm import tqdm
@@ -24,6 +24,8 @@ from mmc2fmae.files import (
 from mmc2fmae.parallel import progress_bar
 from mmc2fmae.preparation.conversion import check_room
 from mmc2fmae.preparation.layout import GRANULARITIES, INFO_FILE, manifest_path, read_label_info
+from mmc2fmae.preparation.shards import check_png, read_shard, shard_members
+from mmc2fmae.state_files import read_state
 from mmc2fmae.texts import read_lines
 
 SUMS_FILE = 'SHA256SUMS'
@@ -43,8 +45,6 @@ To check and unpack without further tools, beside the photographs in ROOT/SPLIT:
 
 With mmc2fmae: python tools/pack_labels.py unpack THIS_FOLDER ROOT
 """
-_PNG_START = b'\x89PNG\r\n\x1a\n'
-_ONE_CHANNEL = (0, 3)  # PNG's colour types grey and palette
 _TAR_BLOCK = 512
 
 
@@ -182,7 +182,7 @@ def unpack(folder: AnyPath, root: AnyPath, quiet: bool = False) -> int:
     total = 0  # before anything is written
     with progress_bar(len(shards), 'shard', quiet=quiet) as bar:
         for shard in shards:
-            total += len(_members(shard))
+            total += len(shard_members(shard))
             bar.update()
     check_room(root, total)
     if INFO_FILE not in (path.name for path in texts):
@@ -209,47 +209,6 @@ def unpack(folder: AnyPath, root: AnyPath, quiet: bool = False) -> int:
                     )
                 bar.update()
     return total
-
-
-def read_shard(path: AnyPath) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of each map in a shard, trusting neither.
-
-    Raises:
-        DatasetError: A member is anything but a PNG under ``instance/`` or ``semantic/``.
-    """
-    members = _members(path)
-    with tarfile.open(path, 'r:') as archive:
-        for member in members:
-            file = archive.extractfile(member)
-            data = file.read() if file else b''
-            _check_png(data, f'{path}: {member.name}')
-            yield member.name, data
-
-
-def _members(path: AnyPath) -> list[tarfile.TarInfo]:
-    """Return a shard's members, all of which are files that may be written below a folder."""
-    try:
-        with tarfile.open(path, 'r:') as archive:
-            members = archive.getmembers()
-    except tarfile.TarError as error:
-        raise DatasetError(f'{path} is no readable tar file ({error})') from error
-    for member in members:
-        parts = PurePosixPath(member.name).parts
-        inside = len(parts) > 2 and parts[0] in GRANULARITIES and '..' not in parts
-        if not (inside and member.isreg() and member.name.endswith('.png')):
-            raise DatasetError(
-                f'{path}: {member.name!r} is no label map, expected files instance/SPLIT/NAME.png '
-                'and semantic/SPLIT/NAME.png alone; nothing of this pack is to be trusted'
-            )
-    return members
-
-
-def _check_png(data: bytes, what: object) -> None:
-    """Check by its first bytes that a file is a PNG with one channel."""
-    # Signature, length and name of the first chunk, width, height, depth: the 26th byte is the
-    # colour type.
-    if not data.startswith(_PNG_START) or len(data) < 26 or data[25] not in _ONE_CHANNEL:
-        raise DatasetError(f'{what} is no PNG with one channel, so no label map')
 
 
 def _cut(root: Path, split: str, shard_size: int) -> _Split:
@@ -290,14 +249,14 @@ def _begin(out: Path, fingerprint: str) -> dict[str, str]:
     """Return the checksums of the shards that an interrupted call has finished."""
     if (out / SUMS_FILE).exists():
         raise DatasetError(f'{out} holds a finished pack: verify it, or choose another folder')
-    if (out / PROGRESS_FILE).exists():
-        state = json.loads((out / PROGRESS_FILE).read_text())
+    state = read_state(out / PROGRESS_FILE, dict(fingerprint=str, sums={'*': str}))
+    if state is not None:
         if state['fingerprint'] != fingerprint:
             raise DatasetError(
                 f'{out} holds an unfinished pack of other maps, splits or shards (or the maps have '
                 'changed since): remove it, or choose another folder'
             )
-        return state['sums']
+        return dict(state['sums'])
     if out.exists() and any(out.iterdir()):
         raise DatasetError(f'{out} is not empty: choose another folder')
     _remember(out, fingerprint, {})
@@ -317,7 +276,7 @@ def _write_shard(root: Path, shard: _Shard, path: Path, bar: tqdm) -> str:
     ):
         for name in shard.members:
             data = (root / name).read_bytes()
-            _check_png(data, root / name)
+            check_png(data, root / name)
             member = tarfile.TarInfo(name)  # no owner, time 0: equal maps, equal bytes
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))

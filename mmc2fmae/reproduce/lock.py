@@ -71,16 +71,18 @@ class WorkDirLock:
         self.file.seek(0)
         try:
             holder = json.loads(self.file.read())
-        except ValueError:
-            holder = {}
-        pid, host = holder.get('pid'), holder.get('host')
+            pid, host, groups = holder['pid'], holder['host'], holder['groups']
+            if not all(isinstance(number, int) and number > 1 for number in (pid, *groups)):
+                raise ValueError('no processes')
+        except (ValueError, KeyError, TypeError):  # damaged: nobody is ended for it
+            pid = host = None
         if host != socket.gethostname() or pid is None or _lives(pid):
             raise AlreadyRunning(
                 f'{self.path.parent} is in use by process {pid} on {host}: wait for it, stop it '
                 'with Ctrl-C or SIGTERM, or take another --work-dir'
             )
         for number, until in ((signal.SIGTERM, PATIENCE), (signal.SIGKILL, 5.0)):
-            for group in holder['groups']:
+            for group in groups:
                 print(f'ending process group {group}, left over from a runner that was killed')
                 with suppress(ProcessLookupError):
                     os.killpg(group, number)

@@ -14,7 +14,8 @@ from mmc2fmae.engine.run_log import read_records
 from mmc2fmae.evaluation.robustness_report import own_score
 from mmc2fmae.files import file_sha256, write_atomically
 from mmc2fmae.reproduce.plan import PlanError, Stage
-from mmc2fmae.texts import read_text
+from mmc2fmae.reproduce.state import SHAPES
+from mmc2fmae.state_files import read_state, set_aside
 
 BROUGHT = 'brought'  # folder of the work dir for checkpoints of other methods
 LAST_LINES = 15
@@ -36,20 +37,8 @@ Json = dict[str, Any]
 
 
 def read_json(path: Path) -> Json | None:
-    """Read a JSON file; None where there is none.
-
-    Raises:
-        PlanError: The file is damaged.
-    """
-    try:
-        content = json.loads(read_text(path))
-        if not isinstance(content, dict):
-            raise ValueError(f'it holds a {type(content).__name__}, expected an object')
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise PlanError(f'{path} is damaged ({error}): delete it and run again') from error
-    return content
+    """Read a JSON file; None where there is none, or a damaged one, which is set aside."""
+    return read_state(path, SHAPES.get(path.name, {}))
 
 
 def write_json(data: Mapping[str, Any], path: Path) -> None:
@@ -58,8 +47,16 @@ def write_json(data: Mapping[str, Any], path: Path) -> None:
 
 
 def read_result(work_dir: Path, stage: Stage) -> Json | None:
-    """Return the result of a stage, None where it is not done."""
-    return read_json(stage_folder(work_dir, stage) / 'result.json')
+    """Return the result of a stage, None where it is not done, or its file is damaged."""
+    path = stage_folder(work_dir, stage) / 'result.json'
+    found = read_json(path)
+    if found is None or stage.protocol is None:
+        return found
+    lacking = [key for key in stage.protocol.metrics if key not in found['metrics']]
+    if found['protocol'] is None or (found['protocol'] == stage.protocol.id and lacking):
+        set_aside(path, f'protocol {found["protocol"]}, metrics {list(found["metrics"])}')
+        return None
+    return found
 
 
 def checkpoint_of(work_dir: Path, stage: Stage) -> Path | None:
@@ -291,9 +288,9 @@ def final_metrics(stage: Stage, folder: Path) -> dict[str, float]:
             found |= record
     for path in sorted(folder.glob('*/*.json')):
         if path.stem == path.parent.name:  # of tools/test.py
-            found |= json.loads(path.read_text())
+            found |= read_json(path) or {}
     wanted = stage.protocol.metrics.values() if stage.protocol else ()
-    return {key: found[key] for key in wanted if key in found}
+    return {key: found[key] for key in wanted if isinstance(found.get(key), int | float)}
 
 
 def _number(key: str, value: float, stage: Stage) -> dict[str, float]:

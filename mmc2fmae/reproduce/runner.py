@@ -17,6 +17,7 @@ from mmc2fmae.reproduce.commands import RunOptions, command, environment
 from mmc2fmae.reproduce.cost import Cost
 from mmc2fmae.reproduce.lock import PATIENCE, WorkDirLock
 from mmc2fmae.reproduce.plan import Plan, Stage
+from mmc2fmae.state_files import set_aside
 
 SAY_EVERY = 60.0  # seconds between two progress lines
 
@@ -271,8 +272,9 @@ def _attempts(folder: Path) -> list[results.Json]:
 
 
 def _close_attempt(folder: Path, code: int | str) -> None:
-    data = results.read_json(folder / 'stage.json') or dict(attempts=[dict(started=time.time())])
-    last = data['attempts'][-1]
+    data = results.read_json(folder / 'stage.json') or {}
+    last = (data.get('attempts') or [dict(started=time.time())])[-1]
+    data['attempts'] = [*data.get('attempts', [])[:-1], last]
     last.setdefault('seconds', round(time.time() - last['started'], 1))
     last['exit'] = code
     results.write_json(data, folder / 'stage.json')
@@ -292,8 +294,7 @@ def _note_run(plan: Plan, work_dir: Path, say: Say) -> None:
     found = collect_environment()
     now = dict(commit=found['commit'], dirty=found['dirty'])
     path = work_dir / 'runs.jsonl'
-    lines = path.read_text().splitlines() if path.is_file() else []
-    before = json.loads(lines[-1]) if lines else now
+    before = _last_run(path) or now
     if before['commit'] != now['commit']:
         say(
             f'warning: {work_dir} was last used at commit {before["commit"]}, now it is '
@@ -303,6 +304,24 @@ def _note_run(plan: Plan, work_dir: Path, say: Say) -> None:
     record = dict(time=time.time(), preset=plan.preset.name, tables=tables, **now)
     with open(path, 'a', encoding='utf-8') as file:
         file.write(json.dumps(record) + '\n')
+
+
+def _last_run(path: Path) -> results.Json | None:
+    """Return the last line of the record of runs; a record that is none is set aside."""
+    try:
+        lines = path.read_text(encoding='utf-8').splitlines()
+        if not lines:
+            return None
+        last = json.loads(lines[-1])
+        if isinstance(last, dict) and isinstance(last['commit'], str | None):
+            return last
+        reason = f'its last line is {lines[-1][:60]}'
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, RecursionError) as error:
+        reason = f'{type(error).__name__}: {str(error)[:100]}'
+    set_aside(path, reason)
+    return None
 
 
 def _clock(seconds: float) -> str:

@@ -5,10 +5,11 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmc2fmae.checkpoints import read_state_dict
+from mmc2fmae.checkpoints.finding import find_checkpoint
 from mmc2fmae.checkpoints.loading import coverage, require_full
 from mmc2fmae.errors import DatasetError
 from mmc2fmae.files import IMAGE_SUFFIXES, list_photographs
-from mmc2fmae.images import stored_size
+from mmc2fmae.images import open_image
 
 
 def draw_predictions(
@@ -18,24 +19,24 @@ def draw_predictions(
     out: str | Path,
     score: float = 0.3,
     most: int | None = None,
-) -> list[Path]:
+) -> tuple[list[Path], list[str]]:
     """Draw boxes and masks, or a segmentation, on photographs.
 
     Args:
         config: Config of the run; its ``default_scope`` is 'mmdet' or 'mmseg'.
-        checkpoint: Checkpoint of the run; class names come with it.
+        checkpoint: Checkpoint of the run, or its folder; class names come with it.
         images: A photograph or a folder of photographs, searched recursively.
         out: Folder to write to; pictures are in ``OUT/vis``.
         score: Least score of a box that is drawn.
         most: Photographs to draw at most, the first by name.
 
     Returns:
-        The pictures, one for each photograph.
+        The pictures, one for each photograph that can be read, and why others were left out.
 
     Raises:
         FileNotFoundError: There are no photographs, or no checkpoint.
-        ValueError: The config is of another framework.
-        DatasetError: A photograph is no readable image, or two have the same name.
+        ValueError: The config is of another framework, or no photograph can be read.
+        DatasetError: Two photographs have the same name.
         CheckpointMismatch: The checkpoint does not fill the model.
     """
     cfg = Config.fromfile(config)
@@ -49,10 +50,9 @@ def draw_predictions(
         raise FileNotFoundError(
             f'{images} is or has no photograph ending in {", ".join(IMAGE_SUFFIXES)}'
         )
-    photos = photos[:most]
-    _require_unique_names(photos)
-    for path in photos:  # OpenCV, which reads them next, does not say what is wrong with one
-        stored_size(path)
+    checkpoint = find_checkpoint(checkpoint)
+    _require_unique_names(photos[:most])
+    photos, unreadable = _readable(photos[:most])
     if scope == 'mmdet':
         from mmdet.apis import DetInferencer as Inferencer
 
@@ -65,7 +65,25 @@ def draw_predictions(
     inferencer = Inferencer(model=cfg, weights=str(checkpoint))
     require_full(coverage(weights, inferencer.model), 'model', str(checkpoint))
     inferencer([str(path) for path in photos], out_dir=str(out), **options)
-    return [Path(out, 'vis', path.name) for path in photos]
+    return [Path(out, 'vis', path.name) for path in photos], unreadable
+
+
+def _readable(photos: list[Path]) -> tuple[list[Path], list[str]]:
+    """Part the photographs that can be read, whole, from the reasons of those that cannot.
+
+    OpenCV, which reads them next, does not say what is wrong with one.
+    """
+    good, reasons = [], []
+    for path in photos:
+        try:
+            with open_image(path) as image:
+                image.load()
+            good.append(path)
+        except Exception as error:  # Pillow raises many kinds on damaged files
+            reasons.append(f'{path} is no readable image ({type(error).__name__}: {error})')
+    if not good:
+        raise ValueError(f'no photograph can be read: {reasons[0]}')
+    return good, reasons
 
 
 def _require_unique_names(photos: list[Path]) -> None:

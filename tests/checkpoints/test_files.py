@@ -25,6 +25,7 @@ class Payload(nn.Module):
         dict(state_dict=WEIGHTS, arch='vit_base', optimizer=dict(state={})),  # MoCo v3
         dict(student={'x': torch.zeros(1)}, teacher=WEIGHTS, epoch=3),  # DINO, iBOT
         dict(WEIGHTS, step=7),
+        dict(model_state_dict=WEIGHTS, epoch=3),
     ],
 )
 def test_wrappers_are_taken_off(checkpoint, tmp_path):
@@ -77,7 +78,7 @@ def test_what_is_no_state_dict_is_refused(content, message, tmp_path):
 def test_missing_and_truncated_files_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'nothing\.pth does not exist'):
         read_state_dict(tmp_path / 'nothing.pth')
-    with pytest.raises(FileNotFoundError, match=r'holds none of model\.safetensors'):
+    with pytest.raises(FileNotFoundError, match=r'none of model\.safetensors'):
         read_state_dict(tmp_path)
     for name, save in (('x.pth', torch.save), ('x.safetensors', save_file)):
         save(WEIGHTS, tmp_path / name)

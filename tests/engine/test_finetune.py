@@ -142,7 +142,10 @@ def test_head_trained_for_another_number_of_classes_is_refused(data, tmp_path):
     weights['head.fc.weight'] = torch.zeros(1000, 192)
     torch.save(dict(state_dict=weights), tmp_path / 'other.pth')
     with pytest.raises(CheckpointMismatch, match=r'head\.fc\.weight was trained for 1000 outputs'):
-        run(CONFIGS / 'vitb_ft_100e.py', '--init-from', tmp_path / 'other.pth', *options)
+        run(
+            CONFIGS / 'vitb_ft_100e.py', '--init-from', tmp_path / 'other.pth',
+            '--overwrite', *options
+        )  # fmt: skip
 
 
 def test_missing_checkpoint_is_named(data, tmp_path):

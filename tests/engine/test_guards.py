@@ -50,7 +50,7 @@ def test_non_finite_weights_are_never_saved(config_file, tmp_path):
 )
 def test_resuming_under_another_schedule_is_refused(config_file, tmp_path, option, field):
     run(config_file, '--work-dir', tmp_path / 'run')
-    with pytest.raises(ValueError, match=rf'another schedule:(?s:.*){field}(?s:.*)--init-from'):
+    with pytest.raises(ValueError, match=rf'another run:(?s:.*){field}(?s:.*)--init-from'):
         run(config_file, '--work-dir', tmp_path / 'run', '--resume', '--cfg-options', option)
 
 

@@ -6,12 +6,12 @@ import torch
 from PIL import Image
 
 from mmc2fmae.checkpoints import Preprocessing, build_backbone
+from mmc2fmae.evaluation.feature_files import extract_features
 from mmc2fmae.evaluation.features import (
     FeatureOptions,
     ImageFiles,
     check_options,
     compute_features,
-    extract_features,
     find_images,
     pool,
 )
@@ -55,7 +55,7 @@ def prepare(path, preprocessing):
 @torch.no_grad()
 def test_features_on_disk_are_those_of_the_backbone_call(checkpoint, photos, tmp_path):
     options = FeatureOptions(tokens=('cls', 'mean', 'patches'), blocks=(1, 0), batch_size=2)
-    written = extract_features(checkpoint, photos, tmp_path / 'out', options, mean=[0.5] * 3,
+    written, _ = extract_features(checkpoint, photos, tmp_path / 'out', options, mean=[0.5] * 3,
                                std=[0.2] * 3)  # fmt: skip
     assert written == {
         f'{token}_{block}': (5, *([4, 4] if token == 'patches' else []), 128)
@@ -167,17 +167,46 @@ def test_what_cannot_be_read_is_named_before_the_run(checkpoint, photos, tmp_pat
 
 
 @pytest.mark.parametrize('workers', [0, 1])
-def test_a_truncated_image_is_named_and_nothing_half_is_left(workers, checkpoint, photos, tmp_path):
-    path = photos / 'b/1.png'
+def test_an_unreadable_image_is_named_and_the_rest_is_done(workers, checkpoint, photos, tmp_path):
+    options = FeatureOptions(tokens=('cls', 'patches'), workers=workers, batch_size=2)
+    extract_features(checkpoint, photos, tmp_path / 'all', options)
+    whole = {key: np.load(tmp_path / f'all/{key}.npy') for key in ('cls_1', 'patches_1')}
+    path = photos / 'a/2.png'
     path.write_bytes(path.read_bytes()[:2000])  # its header is whole
-    options = FeatureOptions(workers=workers)
-    with pytest.raises(ValueError, match=r'b/1\.png is no readable image'):
-        extract_features(checkpoint, photos, tmp_path / 'out', options)
-    assert not (tmp_path / 'out').exists()
-    path.unlink()
-    assert extract_features(checkpoint, photos, tmp_path / 'out', options) == {'cls_1': (4, 128)}
+    (photos / 'a/3.png').write_bytes(b'no image')  # not even that
+    written, reasons = extract_features(checkpoint, photos, tmp_path / 'out', options)
+    assert written == {'cls_1': (4, 128), 'patches_1': (4, 4, 4, 128)}
+    assert [reason.split(' is no')[0] for reason in reasons] == [
+        str(photos / name) for name in ('a/3.png', 'a/2.png')
+    ]
+    for key, rows in whole.items():
+        np.testing.assert_allclose(
+            np.load(tmp_path / f'out/{key}.npy'), rows[[0, 2, 3, 4]], atol=1e-5
+        )
+    said = json.loads((tmp_path / 'out/features.json').read_text())
+    names = ['a/0.png', 'a/4.png', 'b/1.png', 'b/3.png']
+    assert said['images'] == [str(photos / name) for name in names]
+    with pytest.raises(ValueError, match=r'a/2\.png is no readable image'):  # no row, no score
+        compute_features(*build_backbone(checkpoint), [path], options)
     with pytest.raises(FileExistsError, match='out exists'):
         extract_features(checkpoint, photos, tmp_path / 'out', options)
+
+
+def test_where_no_image_can_be_read_nothing_is_written(checkpoint, photos, tmp_path):
+    for path in photos.glob('*/*.png'):
+        path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(ValueError, match=r'no image of .*photos can be read: .*a/0\.png is no'):
+        extract_features(checkpoint, photos, tmp_path / 'out', FeatureOptions(workers=0))
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('token', ['cls', 'mean', 'patches'])
+def test_features_that_are_not_finite_are_never_written(token, checkpoint, photos, tmp_path):
+    vit, preprocessing = build_backbone(checkpoint)
+    vit.ln1.weight.data.fill_(float('inf'))  # weights that overflow, finite as they are
+    options = FeatureOptions(tokens=(token,), workers=0)
+    with pytest.raises(ValueError, match=rf'{token}_1 of .*a/0\.png is NaN or infinite'):
+        compute_features(vit, preprocessing, find_images(photos), options)
 
 
 def test_a_disk_without_room_is_said_before_the_run_goes_on(

@@ -52,6 +52,16 @@ def test_accuracy_by_hand():
     assert top_k_accuracy(votes, labels, 5) == 100  # there are only three classes
 
 
+def test_a_class_without_a_vote_is_never_right():
+    # Two neighbours of three classes: the third has no vote, whatever the temperature.
+    for temperature in (10, 0.07, 1e-3):
+        votes = knn_votes(TRAIN, LABELS, torch.tensor([[0.6, 0.8]]), 9, 2, temperature)
+        assert (votes > 0).tolist() == [[False, True, True, *[False] * 6]]
+        assert [top_k_accuracy(votes, torch.tensor([n]), 5) for n in (1, 2, 0, 8)] == [
+            100, 100, 0, 0,
+        ]  # fmt: skip
+
+
 @pytest.fixture
 def folders(tmp_path):
     """Red and blue pictures in class folders."""

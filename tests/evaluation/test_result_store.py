@@ -30,10 +30,18 @@ def test_settings_can_be_read_by_people(tmp_path):
     assert '"protocol": "in-a@1"' in (store.folder / 'settings.json').read_text()
 
 
-@pytest.mark.parametrize('text', ['{"correct": 1', '{"correct": 1}', '[]'])
-def test_damaged_files_are_named(tmp_path, text):
+@pytest.mark.parametrize(
+    'text',
+    [
+        '', '{"correct": 1', '{"correct": 1}', '[]', '[' * 9999, '<html>',
+        '{"correct": 5, "correct_all": 1, "total": 4}',
+        '{"correct": true, "correct_all": 1, "total": 4}',
+    ],
+)  # fmt: skip
+def test_damaged_files_are_named_and_kept_aside_and_count_as_not_done(tmp_path, text, capsys):
     store = ResultStore(tmp_path, 'a', SETTINGS)
     store.write('all.0-9', Counts(4, 3, 9))
     (store.folder / 'all.0-9.json').write_text(text)
-    with pytest.raises(ValueError, match=r'all\.0-9\.json is damaged'):
-        store.read('all.0-9')
+    assert store.read('all.0-9') is None
+    assert 'all.0-9.json is damaged' in capsys.readouterr().err
+    assert (store.folder / 'all.0-9.json.damaged').read_text() == text

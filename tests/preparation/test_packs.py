@@ -2,6 +2,7 @@ import hashlib
 import io
 import shutil
 import tarfile
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -244,3 +245,42 @@ def test_room_is_checked_before_a_shard_is_written(root, tmp_path, monkeypatch):
     with pytest.raises(DatasetError, match='for the pack: free some'):
         make(root, tmp_path / 'pack')
     assert not list((tmp_path / 'pack').glob('*.tar'))
+
+
+def header(name, size, kind=tarfile.REGTYPE, **fields):
+    """The header of a member that claims a size, without the data."""
+    member = tarfile.TarInfo(name)
+    member.size, member.type = size, kind
+    member.pax_headers = fields
+    return member.tobuf(tarfile.GNU_FORMAT if not fields else tarfile.PAX_FORMAT)
+
+
+@pytest.mark.parametrize(
+    'data',
+    [
+        *(header('semantic/train/x.png', size) for size in (2**28 + 1, 2**31, 2**40)),
+        *(header('semantic/train/x.png', size, tarfile.GNUTYPE_SPARSE) for size in (64, 2**40)),
+        *(header('x', size, kind) for size in (2**31, 2**40) for kind in (
+            tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)),
+        header('semantic/train/x.png', 0, **{
+            'GNU.sparse.major': '1', 'GNU.sparse.minor': '0', 'GNU.sparse.realsize': str(2**40),
+            'GNU.sparse.name': 'semantic/train/x.png'}) + b'0\n'.ljust(512, b'\0'),
+        header('semantic/train/x.png', 0, **{
+            'GNU.sparse.size': str(2**40), 'GNU.sparse.map': f'0,0,{2**40},0'}),
+    ],
+)  # fmt: skip
+def test_a_member_larger_than_a_map_is_refused_before_it_is_read(data, tmp_path):
+    folder = evil(tmp_path)
+    shard = folder / 'labels-train-000000-of-000001.tar'
+    shard.write_bytes(data + b'\0' * 1024)
+    lines = [
+        f'{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.name}\n'
+        for p in (shard, folder / 'labels.json')
+    ]
+    (folder / 'SHA256SUMS').write_text(''.join(lines))
+    tracemalloc.start()
+    with pytest.raises(DatasetError, match=r'labels-train-000000-of-000001\.tar'):
+        unpack(folder, tmp_path / 'out', quiet=True)
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
+    assert not list((tmp_path / 'out').glob('**/*.png'))

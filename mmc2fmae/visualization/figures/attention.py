@@ -196,7 +196,7 @@ def look_at(
     patch = vit.patch_embed.projection.kernel_size[0]
     weights, photos = [], []
     files = ImageFiles(images, preprocessing.transform(size))
-    for image in (files[i] for i in range(len(files))):
+    for image in (files.read(i) for i in range(len(files))):
         weights.append(attention_weights(vit, image[None], block)[0])
         photos.append(to_photo(image, preprocessing))
     grid = tuple(side // patch for side in photos[0].shape[:2])

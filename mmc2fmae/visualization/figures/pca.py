@@ -140,7 +140,7 @@ def patch_features(
     )
     (patches,) = compute_features(vit, preprocessing, images, options).values()
     files = ImageFiles(images, preprocessing.transform(size))
-    photos = [to_photo(files[i], preprocessing) for i in range(len(files))]
+    photos = [to_photo(files.read(i), preprocessing) for i in range(len(files))]
     return Features(label, patches, photos)
 
 

@@ -1,0 +1,52 @@
+"""Raw and averaged weights in one file: which are read, and how to choose."""
+
+import pytest
+import torch
+
+from mmc2fmae.checkpoints.files import read_file
+from mmc2fmae.errors import CheckpointMismatch
+
+RAW, EMA = ({'norm.weight': torch.full((3,), value)} for value in (1.0, 2.0))
+AVERAGED = {'module.norm.weight': EMA['norm.weight'], 'steps': torch.tensor(7)}
+MMENGINE = dict(mmengine_version='0.10.7')
+
+# Content, what is read by default, and the values of 'raw' and 'ema'.
+BOTH = [
+    (dict(model=RAW, model_ema=EMA), 1, 1, 2),  # DeiT
+    (dict(state_dict=RAW, state_dict_ema=EMA, epoch=3), 1, 1, 2),  # timm
+    (dict(student=RAW, teacher=EMA), 2, 1, 2),  # DINO
+    (dict(model_state_dict=RAW, ema_model=AVERAGED), 1, 1, 2),
+    (dict(state_dict=RAW, ema_state_dict=AVERAGED), 1, 1, 2),
+    (dict(model=dict(state_dict=RAW), ema=dict(state_dict=EMA)), 1, 1, 2),
+    # mmengine's EMAHook exchanges the two before it saves.
+    (
+        dict(
+            meta=MMENGINE,
+            state_dict=EMA,
+            ema_state_dict={'module.norm.weight': RAW['norm.weight'], 'steps': torch.tensor(7)},
+        ),
+        2, 1, 2,
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(('content', 'default', 'raw', 'ema'), BOTH)
+def test_either_can_be_chosen_and_what_was_read_is_said(content, default, raw, ema, tmp_path):
+    lines = []
+    patch = pytest.MonkeyPatch()
+    patch.setattr('mmc2fmae.checkpoints.wrappers.print_log', lambda text, _: lines.append(text))
+    torch.save(content, tmp_path / 'x.pth')
+    for which, value in ((None, default), ('raw', raw), ('ema', ema)):
+        assert read_file(tmp_path / 'x.pth', which).weights['norm.weight'].tolist() == [value] * 3
+        said = lines.pop()
+        assert ('weights: averaged ones (EMA) of' in said) == (value == ema)
+        assert f'(--weights {"raw" if value == ema else "ema"})' in said
+    patch.undo()
+
+
+@pytest.mark.parametrize('content', [RAW, dict(model=RAW), dict(state_dict=RAW, meta=MMENGINE)])
+def test_weights_that_are_not_there_are_refused(content, tmp_path):
+    torch.save(content, tmp_path / 'x.pth')
+    with pytest.raises(CheckpointMismatch, match=r'x\.pth has one set of weights.*--weights ema'):
+        read_file(tmp_path / 'x.pth', 'ema')
+    assert read_file(tmp_path / 'x.pth', 'raw').weights.keys() == RAW.keys()
