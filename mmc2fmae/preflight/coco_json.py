@@ -1,5 +1,6 @@
 """COCO files of instances: read, checked field by field, and repaired where nothing is in doubt."""
 
+import gc
 import json
 import os
 from collections import Counter
@@ -134,6 +135,8 @@ def _count_from_one(annotations: list[dict]) -> bool:
 
 
 def _load(path: Path) -> dict:
+    collecting = gc.isenabled()
+    gc.disable()  # it would visit the millions of objects of COCO again and again
     try:
         content = json.loads(path.read_bytes())  # finds UTF-8, -16 and -32, with or without mark
     except FileNotFoundError as error:
@@ -148,6 +151,9 @@ def _load(path: Path) -> dict:
         raise DatasetError(
             f'{path} is no readable json ({error}): expected a COCO file in UTF-8'
         ) from error
+    finally:
+        if collecting:
+            gc.enable()
     absent = [k for k in LISTS if not isinstance(content, dict) or type(content.get(k)) is not list]
     if absent:
         raise DatasetError(
