@@ -4,21 +4,15 @@ import gc
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from mmc2fmae.errors import DatasetError
-from mmc2fmae.preflight.coco_shapes import OUTSIDE, Shapes, read_shapes
+from mmc2fmae.preflight.coco_geometry import LARGEST_SIDE, check_geometry, read_boxes
+from mmc2fmae.preflight.defects import Defects, note_values, shown
 
 LISTS = ('images', 'annotations', 'categories')
 LARGEST_ID = 2**53  # beyond, a json of other programs is not exact
-LARGEST_SIDE = 2**20
-FEW = 0.01
-"""Share of odd objects that large sets have, COCO itself among them, and that are let pass."""
 
 
 class Coco(NamedTuple):
@@ -31,39 +25,6 @@ class Coco(NamedTuple):
 
     content: dict
     repairs: list[str]
-
-
-class Defects:
-    """Defects of one file, counted by kind and raised together.
-
-    Args:
-        path: The file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.kinds: list[str] = []
-
-    def note(self, kind: str, rows: Sequence, bad: Sequence[int] | np.ndarray, what: str) -> None:
-        """Note that rows of a kind ('annotations') are wrong, by their places."""
-        if len(bad):
-            first = ', '.join(_name(rows[i], i) for i in bad[:5])
-            more = ', ...' if len(bad) > 5 else ''
-            self.kinds.append(f'{len(bad):,} of {len(rows):,} {kind} {what} (ids {first}{more})')
-
-    def note_many(self, kind: str, rows: Sequence, bad: np.ndarray, what: str) -> None:
-        """Note them where they are more than the few odd ones that every large set has."""
-        if len(bad) > FEW * len(rows):
-            self.note(kind, rows, bad, what)
-
-    def stop(self) -> None:
-        """Raise what was noted.
-
-        Raises:
-            DatasetError: Something was.
-        """
-        if self.kinds:
-            raise DatasetError(f'{self.path}: {"; ".join(self.kinds)}: correct or remove them')
 
 
 def read_coco(path: str | os.PathLike, masks: bool = True) -> Coco:
@@ -105,9 +66,9 @@ def read_coco(path: str | os.PathLike, masks: bool = True) -> Coco:
     _check_unique(defects, images, annotations, categories)
     defects.stop()
     _check_annotations(defects, images, annotations, categories, repairs)
-    boxes = _read_boxes(defects, annotations)
+    boxes = read_boxes(defects, annotations)
     defects.stop()
-    _check_geometry(defects, images, annotations, boxes, masks, repairs)
+    check_geometry(defects, images, annotations, boxes, masks, repairs)
     if annotations and all(a['iscrowd'] for a in annotations):
         defects.note(
             'annotations', annotations, range(len(annotations)), 'are crowds (iscrowd 1), so '
@@ -162,14 +123,9 @@ def _load(path: Path) -> dict:
     return content
 
 
-def _name(row: Any, place: int) -> str:
-    known = type(row) is dict and 'id' in row
-    return repr(row['id'])[:40] if known else f'none at place {place}'
-
-
 def _check_ids(defects: Defects, kind: str, rows: list[dict], key: str) -> bool:
     """Check that ids are whole numbers; write those like 1.0 as such and tell if there were any."""
-    values = [row.get(key) for row in rows]
+    values: list[Any] = [row.get(key) for row in rows]
     types = set(map(type, values))
     if types <= {int} and max(map(abs, values), default=0) < LARGEST_ID:
         return False
@@ -179,23 +135,9 @@ def _check_ids(defects: Defects, kind: str, rows: list[dict], key: str) -> bool:
             row[key], mended = int(value), True
         elif type(value) is not int or abs(value) >= LARGEST_ID:
             bad.append(i)
-    seen = _shown(values[bad[0]]) if bad else ''
+    seen = shown(values[bad[0]]) if bad else ''
     defects.note(kind, rows, bad, f'have no whole number as {key} but such as {seen}')
     return mended
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f'{text[:37]}...'
-
-
-def _note_values(
-    defects: Defects, kind: str, rows: list[dict], key: str, fits: Callable, expected: str
-) -> None:
-    bad = [i for i, row in enumerate(rows) if not fits(row.get(key))]
-    if bad:
-        value = _shown(rows[bad[0]][key]) if key in rows[bad[0]] else 'missing'
-        defects.note(kind, rows, bad, f'have {key} {value}, expected {expected}')
 
 
 def _is_text(value: Any) -> bool:
@@ -203,13 +145,13 @@ def _is_text(value: Any) -> bool:
 
 
 def _check_categories(defects: Defects, categories: list[dict]) -> None:
-    _note_values(defects, 'categories', categories, 'name', _is_text, 'a text')
+    note_values(defects, 'categories', categories, 'name', _is_text, 'a text')
 
 
 def _check_images(defects: Defects, images: list[dict]) -> None:
-    _note_values(defects, 'images', images, 'file_name', _is_text, 'a path below the images folder')
+    note_values(defects, 'images', images, 'file_name', _is_text, 'a path below the images folder')
     for key in ('width', 'height'):
-        _note_values(
+        note_values(
             defects, 'images', images, key,
             lambda v: type(v) in (int, float) and v == v and 0 < v <= LARGEST_SIDE and v == int(v),
             'pixels as a whole number',
@@ -233,7 +175,7 @@ def _without_twins(
     twice = sorted(name for name, count in names.items() if count > 1)
     if twice or lost:
         raise DatasetError(
-            f'{path}: several categories have the name {_shown((twice or sorted(lost))[0])}: ids '
+            f'{path}: several categories have the name {shown((twice or sorted(lost))[0])}: ids '
             f'{[c["id"] for c in twins][:5]}; give each a name of its own, or one id to all of '
             'their annotations'
         )
@@ -285,7 +227,7 @@ def _check_annotations(
     if missing:
         repairs.append(f'{missing:,} annotations without iscrowd are no crowds')
     for key in ('iscrowd', 'ignore'):
-        _note_values(
+        note_values(
             defects, 'annotations', annotations, key,
             lambda v: v is None or (type(v) in (int, bool, float) and v in (0, 1)), '0 or 1',
         )  # fmt: skip
@@ -294,109 +236,3 @@ def _check_annotations(
     if not defects.kinds:
         for annotation in annotations:
             annotation['iscrowd'] = int(annotation['iscrowd'])
-
-
-def _read_boxes(defects: Defects, annotations: list[dict]) -> np.ndarray:
-    """Return the (N, 4) boxes; what is no four numbers is noted."""
-    values = [a.get('bbox') for a in annotations]
-    if all(type(v) is list and len(v) == 4 for v in values) and (
-        set(map(type, chain.from_iterable(values))) <= {int, float}
-    ):
-        bad: list[int] = []
-    else:
-        bad = [i for i, v in enumerate(values) if not _is_box(v)]
-    defects.note(
-        'annotations', annotations, bad, 'have no bbox of four numbers x, y, width, height'
-    )
-    if bad:
-        return np.zeros((0, 4))
-    try:
-        boxes = np.array(values, dtype=float).reshape(-1, 4)
-    except OverflowError:
-        boxes = np.array([[float(max(min(x, 1e300), -1e300)) for x in v] for v in values])
-    wild = ~(np.abs(boxes) < LARGEST_SIDE).all(1)  # NaN, too
-    defects.note(
-        'annotations', annotations, np.flatnonzero(wild),
-        f'have a bbox that is not finite or beyond {LARGEST_SIDE:,} pixels',
-    )  # fmt: skip
-    negative = (boxes[:, 2:] < 0).any(1) & ~wild
-    defects.note(
-        'annotations', annotations, np.flatnonzero(negative),
-        'have a bbox of negative width or height',
-    )  # fmt: skip
-    return boxes
-
-
-def _is_box(value: Any) -> bool:
-    return type(value) is list and len(value) == 4 and all(type(x) in (int, float) for x in value)
-
-
-def _check_geometry(
-    defects: Defects,
-    images: list[dict],
-    annotations: list[dict],
-    boxes: np.ndarray,
-    masks: bool,
-    repairs: list[str],
-) -> None:
-    """Check areas, boxes against masks, and every mask; fill in areas that are missing."""
-    sizes = {image['id']: (image['width'], image['height']) for image in images}
-    shapes = None
-    if masks:
-        shapes = read_shapes(
-            [a.get('segmentation') for a in annotations],
-            _sizes_of(annotations, sizes),
-        )
-        for what, bad in shapes.defects.items():
-            defects.note('annotations', annotations, bad, f'have a segmentation {what}')
-    note_many = defects.note_many
-    flat = np.flatnonzero((boxes[:, 2:] < 1).any(1))
-    whole = len(boxes) > 1 and boxes.max() > 1  # relative boxes have an advice of their own
-    if whole:
-        note_many('annotations', annotations, flat, 'have a bbox less than a pixel wide or high')
-    if shapes is not None and not defects.kinds:
-        note_many('annotations', annotations, np.flatnonzero(shapes.empty), 'have an empty mask')
-        far = np.flatnonzero(shapes.outside)
-        note_many('annotations', annotations, far, 'have a mask that is partly outside its image')
-        inside = (boxes[:, :2] + boxes[:, 2:] <= _sizes_of(annotations, sizes) + OUTSIDE).all(1)
-        if whole and inside.mean() >= 1 - FEW:  # other boxes have an advice of their own, too
-            apart = np.flatnonzero(_apart(boxes, shapes))
-            note_many('annotations', annotations, apart, 'have a mask that lies outside their bbox')
-    _fill_areas(defects, annotations, boxes, shapes, repairs)
-
-
-def _sizes_of(annotations: list[dict], sizes: dict[int, tuple[int, int]]) -> np.ndarray:
-    return np.array([sizes[a['image_id']] for a in annotations], int).reshape(-1, 2)
-
-
-def _apart(boxes: np.ndarray, shapes: Shapes, margin: float = 2) -> np.ndarray:
-    """Tell which masks have nothing in common with their box."""
-    start = np.maximum(boxes[:, :2], shapes.boxes[:, :2])
-    end = np.minimum(boxes[:, :2] + boxes[:, 2:], shapes.boxes[:, 2:])
-    return shapes.known & ~shapes.empty & (end + margin < start - margin).any(1)
-
-
-def _fill_areas(
-    defects: Defects,
-    annotations: list[dict],
-    boxes: np.ndarray,
-    shapes: Shapes | None,
-    repairs: list[str],
-) -> None:
-    _note_values(
-        defects, 'annotations', annotations, 'area',
-        lambda v: v is None or (type(v) in (int, float) and 0 <= v < LARGEST_SIDE**2),
-        'pixels, 0 or more',
-    )  # fmt: skip
-    without = [i for i, a in enumerate(annotations) if a.get('area') is None]
-    none = [i for i, a in enumerate(annotations) if a.get('area') == 0]
-    defects.note_many('annotations', annotations, np.array(none), 'have area 0')
-    if defects.kinds or not without:
-        return
-    areas = boxes[:, 2] * boxes[:, 3]
-    if shapes is not None:
-        areas = np.where(shapes.known & ~shapes.empty, shapes.areas, areas)
-    for i in without:
-        annotations[i]['area'] = float(areas[i])
-    source = 'mask' if shapes is not None else 'box'
-    repairs.append(f'{len(without):,} annotations without area have that of their {source}')
