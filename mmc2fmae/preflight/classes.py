@@ -29,7 +29,7 @@ def require_same_classes(
         differ = f'in their spelling ({lacking[0]} and {_twin(lacking[0], extra)})'
         fix = 'rename the class folders or categories so that they are spelt alike'
     else:
-        differ = '; '.join(
+        differ = 'in their names: ' + '; '.join(
             f'{len(names)} are only in {whose} ({_shown(names)})'
             for names, whose in ((lacking, of_first), (extra, of_second))
             if names
