@@ -1,11 +1,14 @@
 """UperNet on your own masks (docs/own_boxes_masks.md): a small one for small data.
 
-Expects images/{train,val}/NAME.jpg and masks/{train,val}/NAME.png (class ids from 0, 255 = not
-counted) under --data-root. The encoder is that of configs/pretrain/c2fmae_own_data.py; on a GPU
-take more of everything, or upernet_vitb_160k_ade20k.py with your classes.
+Expects images/{train,val}/NAME.jpg, or any other suffix, and masks/{train,val}/NAME.png (class ids
+from 0, 255 = not counted) under --data-root. The encoder is that of
+configs/pretrain/c2fmae_own_data.py; on a GPU take more of everything, or
+upernet_vitb_160k_ade20k.py with your classes.
 """
 
 _base_ = './upernet_vitb_160k_ade20k.py'
+
+custom_imports = dict(imports=['mmc2fmae', 'mmc2fmae.datasets.segmentation_folders'])
 
 data_root = 'data/own'
 classes = ('background', 'object')
@@ -21,10 +24,9 @@ model = dict(
     test_cfg=dict(crop_size=crop, stride=(149, 149)),
 )
 dataset = dict(
-    type='BaseSegDataset',
+    type='SegmentationFolders',  # photographs of any suffix
     data_root=data_root,
     metainfo=dict(classes=classes),
-    img_suffix='.jpg',
     seg_map_suffix='.png',
     reduce_zero_label=False,  # True: 0 = not labelled, classes from 1, as in ADE20K
 )

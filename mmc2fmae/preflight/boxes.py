@@ -1,16 +1,15 @@
 """Does a COCO annotation file fit its images and the classes of a config?"""
 
-import json
 import os
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from mmc2fmae.errors import DatasetError, first_names
+from mmc2fmae.errors import DatasetError, first_names, nearest
 from mmc2fmae.files import evenly, missing_files
 from mmc2fmae.images import upright_size
+from mmc2fmae.preflight.coco_json import Coco, read_coco
 
 
 def check_coco(
@@ -19,6 +18,7 @@ def check_coco(
     classes: Sequence[str],
     masks: bool = True,
     max_sizes: int = 64,
+    coco: Coco | None = None,
 ) -> str:
     """Check a COCO annotation file against its images and the classes of a config.
 
@@ -28,16 +28,18 @@ def check_coco(
         classes: Class names that the model is trained on.
         masks: Whether objects need a segmentation.
         max_sizes: Images, evenly spaced, whose size is compared with the json's.
+        coco: The file, where it was read before.
 
     Returns:
-        A line of what was found.
+        A line of what was found and repaired.
 
     Raises:
-        DatasetError: Images are missing or have another size, classes or categories are unknown,
-            boxes lie outside, or segmentations are missing; the message names the first of them.
+        DatasetError: The file is damaged (see :func:`read_coco`), images are missing or have
+            another size, classes are unknown, boxes lie outside, or segmentations are missing; the
+            message names the first of them.
     """
     ann_file, image_dir = Path(ann_file), Path(image_dir)
-    content = _read_coco(ann_file)
+    content, repairs = coco or read_coco(ann_file, masks)
     images = {image['id']: image for image in content['images']}
     annotations = content['annotations']
     names = {category['id']: category['name'] for category in content['categories']}
@@ -50,36 +52,10 @@ def check_coco(
             "set data_root and data_prefix=dict(img=...) to their folder, or make the json's "
             'file_name relative to it'
         )
-    unknown = sorted(set(classes) - set(names.values()))
-    if unknown:
-        raise DatasetError(
-            f'{ann_file} lacks {len(unknown)} of the {len(classes)} classes:\n'
-            f'{first_names(unknown)}\nit has {len(names)} categories:\n'
-            f'{first_names(sorted(names.values()))}\n'
-            'set metainfo=dict(classes=...) of all data sets to the names of the categories, and '
-            'num_classes of the heads to their number'
-        )
-    strange = Counter(a['category_id'] for a in annotations if a['category_id'] not in names)
-    if strange:
-        raise DatasetError(
-            f'{ann_file}: {sum(strange.values())} annotations have category ids {sorted(strange)} '
-            f'that its categories do not list: they list {sorted(names)}'
-        )
-    lost = [str(a['id']) for a in annotations if a['image_id'] not in images]
-    if lost:
-        raise DatasetError(
-            f'{ann_file}: {len(lost)} annotations belong to images that it does not list; the '
-            f'first have the ids {", ".join(lost[:5])}'
-        )
+    class_ids(ann_file, content['categories'], classes)
     used = [a for a in annotations if names[a['category_id']] in classes]
     if not used:
         raise DatasetError(f'{ann_file} has no annotation of the classes {list(classes)}')
-    boxless = [str(a['id']) for a in used if len(a.get('bbox', ())) != 4]
-    if boxless:
-        raise DatasetError(
-            f'{ann_file}: {len(boxless)} annotations have no bbox of x, y, width, height; the '
-            f'first have the ids {", ".join(boxless[:5])}'
-        )
     if masks:
         bare = [str(a['id']) for a in used if not a.get('segmentation')]
         if bare:
@@ -92,25 +68,51 @@ def check_coco(
     for image in evenly(list(images.values()), max_sizes):
         _check_size(ann_file, image_dir, image)
     ignored = len(annotations) - len(used)
+    if [name for name in names.values() if name in classes] != list(classes):
+        listed = _shortened(', '.join(names.values()))
+        repairs = [*repairs, f'its categories ({listed}) are matched by name']
     return (
         f'{ann_file}: {len(images)} images and {len(used)} annotations of {len(classes)} classes'
         + (f'; {ignored} annotations of other categories are not used' if ignored else '')
+        + ''.join(f'; {repair}' for repair in repairs)
     )
 
 
-def _read_coco(path: Path) -> dict:
-    try:
-        with open(path, encoding='utf-8') as file:
-            content = json.load(file)
-    except FileNotFoundError as error:
-        raise DatasetError(f'{path} does not exist: set data_root or ann_file') from error
-    except (ValueError, UnicodeDecodeError) as error:
-        raise DatasetError(f'{path} is no readable json ({error})') from error
-    wanted = ('images', 'annotations', 'categories')
-    absent = [key for key in wanted if not isinstance(content, dict) or key not in content]
-    if absent:
-        raise DatasetError(f'{path} is no COCO file of instances: it has no {", ".join(absent)}')
-    return content
+def class_ids(
+    ann_file: str | os.PathLike, categories: Sequence[dict], classes: Sequence[str]
+) -> list[int]:
+    """Return the category ids of classes, in the order of the classes.
+
+    Args:
+        ann_file: The COCO file, for messages.
+        categories: Its categories.
+        classes: Names.
+
+    Raises:
+        DatasetError: Some are no categories, or are there twice; both lists are shown.
+    """
+    ids = {category['name']: category['id'] for category in categories}
+    twice = sorted({name for name in classes if list(classes).count(name) > 1})
+    if isinstance(classes, str) or twice:
+        what = f'{twice} twice' if twice else f'a text: write ({classes!r},)'
+        raise DatasetError(f'metainfo=dict(classes={classes!r}) has {what}; give each class once')
+    unknown = sorted(set(classes) - set(ids))
+    if unknown:
+        close = {name: nearest(name.casefold(), {known.casefold(): known for known in ids})
+                 for name in unknown}  # fmt: skip
+        raise DatasetError(
+            f'{ann_file} lacks {len(unknown)} of the {len(classes)} classes:\n'
+            f'{first_names(name + close[name] for name in unknown)}\n'
+            f'it has {len(ids)} categories:\n'
+            f'{first_names(sorted(ids))}\n'
+            'set metainfo=dict(classes=...) of all data sets to the names of the categories, and '
+            'num_classes of the heads to their number'
+        )
+    return [ids[name] for name in classes]
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 60 else f'{text[:57]}...'
 
 
 def _check_boxes(ann_file: Path, annotations: list[dict], images: dict[int, dict]) -> None:

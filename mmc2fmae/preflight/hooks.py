@@ -12,28 +12,44 @@ from mmc2fmae.datasets.image_folders import ImageFolders
 from mmc2fmae.datasets.multi_granular import MultiGranularDataset
 from mmc2fmae.errors import DatasetError
 from mmc2fmae.preflight.boxes import check_coco
+from mmc2fmae.preflight.classes import require_same_classes
+from mmc2fmae.preflight.coco_data import CheckedCocoDataset
 from mmc2fmae.preflight.masks import check_masks
+from mmc2fmae.preflight.suffixes import photographs_left_out
 
 
-def check_dataset(dataset, most: int | None = None) -> str | None:
-    """Check a data set by the rules of its kind.
+def check_dataset(dataset, most: int | None = None) -> list[str]:
+    """Check a data set by the rules of its kind, wrapped ones part by part.
 
     Args:
         dataset: CocoDataset, BaseSegDataset, ImageFolders or MultiGranularDataset (these two check
-            themselves when they are built), or one wrapped around it.
+            themselves when they are built), or one wrapped around them.
         most: Masks to read at most.
 
     Returns:
-        A line of what was found, or None where no rule is known.
+        A line of what was found for each part, none where no rule is known.
 
     Raises:
         DatasetError: Something is wrong with it.
     """
+    found = [_check_part(part, most) for part in parts_of(dataset)]
+    return [line for line in found if line]
+
+
+def parts_of(dataset) -> list:
+    """Return the data sets that others are wrapped around: repeated, balanced, put together."""
+    if isinstance(inner := getattr(dataset, 'datasets', None), list | tuple):
+        return [part for one in inner for part in parts_of(one)]
+    inner = getattr(dataset, 'dataset', None)
+    return [dataset] if inner is None else parts_of(inner)
+
+
+def _check_part(dataset, most: int | None) -> str | None:
     from mmdet.datasets import CocoDataset
     from mmseg.datasets import BaseSegDataset
 
-    while hasattr(dataset, 'dataset'):
-        dataset = dataset.dataset
+    if isinstance(dataset, CheckedCocoDataset):
+        return dataset.found
     if isinstance(dataset, CocoDataset):
         steps = getattr(dataset.pipeline, 'transforms', ())
         return check_coco(
@@ -46,7 +62,8 @@ def check_dataset(dataset, most: int | None = None) -> str | None:
         classes = dataset.metainfo['classes']
         if dataset.label_map:  # raw values are those of all classes of the data set
             classes = dataset.METAINFO['classes']
-        return check_masks(
+        left_out = photographs_left_out(dataset)
+        found = check_masks(
             [(info['img_path'], info['seg_map_path']) for info in map(dataset.get_data_info,
                                                                       range(len(dataset)))],
             len(classes),
@@ -54,9 +71,29 @@ def check_dataset(dataset, most: int | None = None) -> str | None:
             dataset.ignore_index,
             most,
         )  # fmt: skip
+        return found + left_out
     if isinstance(dataset, (ImageFolders, MultiGranularDataset)) and dataset.CLASSES:
         return f'{len(dataset):,} photographs in {len(dataset.CLASSES):,} classes'
     return None
+
+
+def classes_of(dataset) -> tuple[str, ...] | None:
+    """Return the class names of a data set, None where it has none.
+
+    Raises:
+        DatasetError: Its parts have different ones: one of them would be learned wrongly.
+    """
+    names = [_names(getattr(part, 'metainfo', {}).get('classes')) for part in parts_of(dataset)]
+    named = [classes for classes in names if classes is not None]
+    for number, classes in enumerate(named[1:], 2):
+        require_same_classes(named[0], classes, 'part 1 of the data set', f'part {number}')
+    return named[0] if named else None
+
+
+def _names(classes) -> tuple[str, ...] | None:
+    if isinstance(classes, str):
+        raise DatasetError(f"classes={classes!r} is a text: write classes=('{classes}',)")
+    return None if classes is None else tuple(classes)
 
 
 def check_heads(model: nn.Module, dataset) -> None:
@@ -65,9 +102,7 @@ def check_heads(model: nn.Module, dataset) -> None:
     Raises:
         DatasetError: They differ; on a GPU that would be an illegal memory access.
     """
-    classes = dataset.metainfo.get('classes')
-    if isinstance(classes, str):
-        raise DatasetError(f"classes={classes!r} is a text: write classes=('{classes}',)")
+    classes = classes_of(dataset)
     model = getattr(model, 'module', model)
     proposals = getattr(model, 'rpn_head', None)  # mmdet's name of what knows objects, no classes
     without = set() if proposals is None else set(proposals.modules())
@@ -95,6 +130,7 @@ class DatasetCheckHook(Hook):
 
     def __init__(self, max_masks: int | None = None) -> None:
         self.max_masks = max_masks
+        self.trained: tuple[str, ...] | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Check the training and validation data.
@@ -102,7 +138,7 @@ class DatasetCheckHook(Hook):
         Raises:
             DatasetError: Something is wrong; the message names it and the fix.
         """
-        self._check(runner, runner.train_dataloader, runner.val_dataloader)
+        self._check(runner, train=runner.train_dataloader, val=runner.val_dataloader)
 
     def before_test(self, runner: Runner) -> None:
         """Check the test data.
@@ -110,24 +146,44 @@ class DatasetCheckHook(Hook):
         Raises:
             DatasetError: Something is wrong; the message names it and the fix.
         """
-        self._check(runner, runner.test_dataloader)
+        self._check(runner, test=runner.test_dataloader)
 
-    def _check(self, runner: Runner, *loaders) -> None:
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Remember which classes the weights were trained on."""
+        meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
+        stated = meta.get('dataset_meta') if isinstance(meta, dict) else None
+        classes = stated.get('classes') if isinstance(stated, dict) else None
+        if isinstance(classes, list | tuple) and all(isinstance(name, str) for name in classes):
+            self.trained = tuple(classes)
+
+    def _check(self, runner: Runner, **loaders) -> None:
         failure: list[str | None] = [None]
         if get_rank() == 0:
             try:
-                for loader in loaders:
-                    if loader is None:
-                        continue
-                    found = check_dataset(loader.dataset, self.max_masks)
-                    if found:
-                        runner.logger.info(f'checked {found}')
-                        check_heads(runner.model, loader.dataset)
+                self._check_all(runner, {k: v for k, v in loaders.items() if v is not None})
             except DatasetError as error:
                 failure = [str(error)]
         broadcast_object_list(failure)
         if failure[0]:
             raise DatasetError(failure[0])
+
+    def _check_all(self, runner: Runner, loaders: dict) -> None:
+        classes = {split: classes_of(loader.dataset) for split, loader in loaders.items()}
+        train, val = classes.get('train'), classes.get('val')
+        if train and val:
+            require_same_classes(train, val, 'the training data', 'the validation data')
+        test = classes.get('test')
+        # Weights of other houses go by other names, as 'tench' for n01440764.
+        if (
+            test
+            and self.trained
+            and {*map(str.casefold, test)} & {*map(str.casefold, self.trained)}
+        ):
+            require_same_classes(self.trained, test, 'the checkpoint', 'the test data')
+        for loader in loaders.values():
+            for found in check_dataset(loader.dataset, self.max_masks):
+                runner.logger.info(f'checked {found}')
+                check_heads(runner.model, loader.dataset)
 
 
 @HOOKS.register_module()

@@ -161,7 +161,8 @@ def coco_from_masks(
 
 def subset(content: dict, names: Sequence[str]) -> dict:
     """Return a COCO file of the named images only, ids unchanged."""
-    images = [image for image in content['images'] if image['file_name'] in set(names)]
+    wanted = set(names)
+    images = [image for image in content['images'] if image['file_name'] in wanted]
     ids = {image['id'] for image in images}
     kept = [a for a in content['annotations'] if a['image_id'] in ids]
     return dict(content, images=images, annotations=kept)

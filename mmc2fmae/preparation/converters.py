@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -53,7 +54,7 @@ def from_coco_panoptic(
             f'{annotations} is no panoptic json ({error!r}): expected images, categories with '
             'isthing, and annotations with segments_info, as in panoptic_train2017.json'
         ) from error
-    classes = _panoptic_classes(list(categories.values()))
+    classes = _panoptic_classes(annotations, list(categories.values()))
     index = {name: number for number, name in enumerate(classes)}
     items = []
     for image_id, png, segments in records:
@@ -177,8 +178,15 @@ def read_class_names(path: AnyPath) -> tuple[str, ...]:
     return names
 
 
-def _panoptic_classes(categories: Sequence[tuple[str, bool]]) -> tuple[str, ...]:
+def _panoptic_classes(annotations: Path, categories: Sequence[tuple[str, bool]]) -> tuple[str, ...]:
     coco = coco_panoptic_classes()
+    counts = Counter(name for name, _ in categories)
+    twice = sorted(name for name, count in counts.items() if count > 1)
+    if twice:
+        raise DatasetError(
+            f'{annotations} has several categories of the name {", ".join(map(repr, twice[:5]))}, '
+            'thing and stuff maybe, whose ids would become one class: rename one of each'
+        )
     names = tuple(n for n, thing in categories if thing) + tuple(n for n, t in categories if not t)
     return coco if set(names) == set(coco) else names
 

@@ -57,9 +57,9 @@ def test_classes_must_be_categories(coco):
 
 
 def test_unlisted_categories_and_images_are_refused(coco):
-    with pytest.raises(DatasetError, match=r'1 annotations have category ids \[9\].*list \[7\]'):
+    with pytest.raises(DatasetError, match=r'1 of 200 annotations .* ids \[9\].*list \[7\]'):
         coco(change=lambda c: c['annotations'][0].update(category_id=9))
-    with pytest.raises(DatasetError, match='1 annotations belong to images'):
+    with pytest.raises(DatasetError, match='1 of 200 annotations belong to images'):
         coco(change=lambda c: c['annotations'][0].update(image_id=9))
 
 
@@ -102,7 +102,7 @@ def test_masks_are_needed_only_for_masks(coco):
 
 
 def test_incomplete_boxes_are_named(coco):
-    with pytest.raises(DatasetError, match='1 annotations have no bbox'):
+    with pytest.raises(DatasetError, match='1 of 200 annotations have no bbox'):
         coco(change=lambda c: c['annotations'][0].pop('bbox'))
 
 

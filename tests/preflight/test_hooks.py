@@ -1,11 +1,15 @@
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
+from PIL import Image
 from torch import nn
 
+from mmc2fmae.datasets import ImageFolders
 from mmc2fmae.errors import DatasetError
-from mmc2fmae.preflight.hooks import DatasetCheckHook, check_dataset, check_heads
+from mmc2fmae.preflight.hooks import DatasetCheckHook, check_dataset, check_heads, classes_of
 
 
 def model(classes: int) -> nn.Module:
@@ -52,6 +56,100 @@ def test_wrapped_segmentation_data_are_found(tmp_path):
 
 
 def test_data_of_other_kinds_pass_unseen():
-    assert check_dataset(torch.utils.data.TensorDataset(torch.zeros(1))) is None
+    assert check_dataset(torch.utils.data.TensorDataset(torch.zeros(1))) == []
     loader = SimpleNamespace(dataset=torch.utils.data.TensorDataset(torch.zeros(1)))
     DatasetCheckHook().before_test(SimpleNamespace(test_dataloader=loader))
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """A function that writes a photograph into each class folder and returns the data set."""
+
+    def write(name, *classes, known=None):
+        for label in classes:
+            (tmp_path / name / label).mkdir(parents=True)
+            Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / name / label / '0.png')
+        return ImageFolders(str(tmp_path), name, classes=known)
+
+    return write
+
+
+def run_hook(hook=None, **datasets):
+    loaders = {k: SimpleNamespace(dataset=v) for k, v in datasets.items()}
+    said = []
+    runner = SimpleNamespace(
+        train_dataloader=loaders.get('train'), val_dataloader=loaders.get('val'),
+        test_dataloader=loaders.get('test'), model=nn.Module(),
+        logger=SimpleNamespace(info=said.append),
+    )  # fmt: skip
+    hook = hook or DatasetCheckHook()
+    (hook.before_test if 'test' in datasets else hook.before_train)(runner)
+    return said
+
+
+@pytest.mark.parametrize(
+    ('val', 'said'),
+    [
+        (('ant', 'bee', 'cat'), 'spelling'),
+        (('Cat', 'bee', 'unsorted'), 'only in the validation data'),
+        (('Cat', 'bee'), 'only in the training data'),
+        (('Ant', 'Cat', 'bee', 'cow'), r'validation data \(cow\)'),
+    ],
+)
+def test_class_folders_of_train_and_val_must_have_the_same_names(folders, val, said):
+    train = folders('train', 'Ant', 'bee', 'Cat')
+    assert len(run_hook(train=train, val=folders('same', 'bee', 'Cat', 'Ant'))) == 2
+    with pytest.raises(DatasetError, match=said):
+        run_hook(train=train, val=folders('val', *val))
+
+
+def test_weights_are_tested_on_the_classes_that_they_were_trained_on(folders):
+    hook = DatasetCheckHook()
+    hook.after_load_checkpoint(None, dict(meta=dict(dataset_meta=dict(classes=('bee', 'ant')))))
+    test = folders('test', 'ant', 'bee')
+    with pytest.raises(DatasetError, match='of the checkpoint: bee, ant; of the test data: ant'):
+        run_hook(hook, test=test)
+    hook.after_load_checkpoint(
+        None, dict(meta=dict(dataset_meta=dict(classes=('Ameise', 'Biene'))))
+    )
+    assert run_hook(hook, test=test)  # names of another house
+    for odd in ({}, dict(meta=None), dict(meta=dict(dataset_meta=dict(classes=[1, 2])))):
+        DatasetCheckHook().after_load_checkpoint(None, odd)
+
+
+WRAPPERS = [
+    lambda *parts: ConcatDataset(parts),
+    lambda *parts: SimpleNamespace(dataset=SimpleNamespace(dataset=ConcatDataset(parts))),
+    lambda *parts: SimpleNamespace(dataset=ConcatDataset(parts)),  # as MultiImageMixDataset
+    lambda *parts: SimpleNamespace(datasets=[SimpleNamespace(dataset=p) for p in parts]),
+]
+
+
+@pytest.mark.parametrize('wrap', WRAPPERS)
+def test_every_part_of_wrapped_data_is_checked(folders, tmp_path, wrap):
+    from mmseg.datasets import BaseSegDataset
+
+    def part(name, ids):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / name / 'a.jpg')
+        Image.fromarray(np.array([[0, ids] * 2] * 4, np.uint8)).save(tmp_path / name / 'a.png')
+        return BaseSegDataset(
+            data_prefix=dict(img_path=str(tmp_path / name), seg_map_path=str(tmp_path / name)),
+            metainfo=dict(classes=('a', 'b')),
+        )
+
+    good, bad = part('good', 1), part('bad', 7)
+    assert len(check_dataset(wrap(good, good))) == 2
+    for parts in ((good, bad), (bad, good)):
+        with pytest.raises(DatasetError, match=r'mask values \[7\]'):
+            check_dataset(wrap(*parts))
+
+
+def test_balanced_data_are_checked_and_parts_have_the_same_classes(folders):
+    first, second = folders('a', 'ant', 'bee'), folders('b', 'bee', 'cow')
+    assert check_dataset(RepeatDataset(first, 2)) == ['2 photographs in 2 classes']
+    assert check_dataset(ClassBalancedDataset(first, 0.5)) == ['2 photographs in 2 classes']
+    both = SimpleNamespace(datasets=[first, second])
+    with pytest.raises(DatasetError, match=r'of part 1 .*: ant, bee; of part 2: bee, cow'):
+        classes_of(both)
+    assert classes_of(SimpleNamespace(datasets=[first, first])) == ('ant', 'bee')

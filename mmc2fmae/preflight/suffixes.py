@@ -1,0 +1,37 @@
+"""Photographs of a segmentation set that its img_suffix leaves out."""
+
+from collections import Counter
+from pathlib import Path
+
+from mmc2fmae.errors import DatasetError
+from mmc2fmae.files import list_photographs
+
+
+def photographs_left_out(dataset) -> str:
+    """Say how many photographs a data set of mmseg does not read because of their suffix.
+
+    Args:
+        dataset: BaseSegDataset.
+
+    Returns:
+        Words with the counts by suffix, '' where none is left out or a list names the photographs.
+
+    Raises:
+        DatasetError: All are.
+    """
+    folder = dataset.data_prefix.get('img_path')
+    if dataset.ann_file or not folder or not Path(folder).is_dir():
+        return ''
+    suffix = dataset.img_suffix
+    others = [name for name in list_photographs(folder) if not name.endswith(suffix)]
+    if not others:
+        return ''
+    counts = Counter(Path(name).suffix for name in others)
+    words = (
+        f'{len(others)} photographs in {folder} do not end in {suffix} and are not read '
+        f'({", ".join(f"{n} {s}" for s, n in counts.most_common())}): '
+        "type='SegmentationFolders' in place of the data set's type reads all suffixes"
+    )
+    if not len(dataset):
+        raise DatasetError(words)
+    return f'; {words}'
