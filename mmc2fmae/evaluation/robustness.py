@@ -9,6 +9,7 @@ from mmengine.logging import print_log
 from mmengine.utils.dl_utils import set_multi_processing
 
 from mmc2fmae import env
+from mmc2fmae.engine.cfg_options import apply_cfg_options
 from mmc2fmae.evaluation import robustness_report
 from mmc2fmae.evaluation.robustness_run import (
     Options,
@@ -103,7 +104,7 @@ def read_configs(config: str | Path, sets: str | Path, cfg_options: dict | None 
     if 'robustness' not in declared:
         raise ValueError(f'{sets} has no field robustness: take one of configs/cls/robustness/')
     cfg.robustness = declared.robustness
-    cfg.merge_from_dict(cfg_options or {})
+    apply_cfg_options(cfg, cfg_options, more=('robustness',))
     return cfg
 
 

@@ -149,8 +149,9 @@ class MultiGranularViT(PlainViT):
             (B, V, D) tokens with positions.
 
         Raises:
-            ValueError: A map does not have the size that the model was built for.
+            ValueError: A map or a mask does not have the size that the model was built for.
         """
+        layout.check_grid(*map(int, self.patch_resolution))
         parts = []
         for name, cell in self.cells.items():
             expected = tuple(side * cell for side in self.patch_resolution)

@@ -80,8 +80,9 @@ class ProxyViT(PlainViT):
             (B, V, D) and (B, M, D) tokens.
 
         Raises:
-            ValueError: The images do not have the size that the model was built for.
+            ValueError: Images or masks do not have the size that the model was built for.
         """
+        layout.check_grid(*map(int, self.patch_resolution))
         expected = tuple(int(side) * self.patch_size for side in self.patch_resolution)
         if images.shape[-2:] != expected:
             raise ValueError(
