@@ -21,6 +21,16 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         help='config fields to override, such as train_cfg.max_epochs=10; +KEY=VALUE adds one that '
         'the config does not have',
     )
+    add_set_argument(parser)
+    add_size_arguments(parser)
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument(
+        '--local_rank', '--local-rank', type=int, default=0, help='set by launchers'
+    )
+
+
+def add_set_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the option that sets a field of every part of a type."""
     parser.add_argument(
         '--set',
         action='append',
@@ -28,11 +38,6 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='TYPE.FIELD=VALUE',
         help='set a field of every part of a type, such as JointRandomResizedCrop.size=448; may '
         'be given several times',
-    )
-    add_size_arguments(parser)
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    parser.add_argument(
-        '--local_rank', '--local-rank', type=int, default=0, help='set by launchers'
     )
 
 

@@ -24,7 +24,6 @@ from mmc2fmae.engine.value_kinds import check_value
 NEW = '+'
 """Before a key: the field is new to the config, and the user means it."""
 
-_CLIPPING = [clip_grad_norm_, clip_grad_value_]
 # What builds parts that a config may write without a type.
 _MAKERS: dict[str, list[Callable]] = {
     '': [Runner],
@@ -35,7 +34,7 @@ _MAKERS: dict[str, list[Callable]] = {
     'val_cfg': [ValLoop],
     'test_cfg': [TestLoop],
     'optim_wrapper': [OptimWrapper],
-    'optim_wrapper.clip_grad': [*_CLIPPING],
+    'optim_wrapper.clip_grad': [clip_grad_norm_, clip_grad_value_],
     'log_processor': [LogProcessor],
     'visualizer': [Visualizer],
     'randomness': [set_random_seed],
@@ -51,6 +50,7 @@ _KNOWN = {
     'env_cfg.dist_cfg': {'backend', 'timeout'},
     'auto_scale_lr': {'enable', 'base_batch_size'},
     'optim_wrapper.clip_grad': {'type'},
+    'robustness': {'classes', 'sets', 'score'},
     'optim_wrapper.paramwise_cfg': {
         'lr_mult', 'decay_mult', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult',
         'flat_decay_mult', 'dwconv_decay_mult', 'dcn_offset_lr_mult', 'bypass_duplicate',
@@ -120,6 +120,8 @@ def check_options(
             )
         if any(key.startswith(f'{path}.') for path in added):
             continue  # its constructor judges
+        if first in more and key.count('.') > 1:
+            continue  # the tool judges
         _check_key(cfg, key, value)
 
 
@@ -201,4 +203,8 @@ def _makers(cfg: Mapping, part: Mapping, path: str) -> list[Callable]:
     """Return what may build a part: what its type names, or what mmengine takes without one."""
     if 'type' in part:
         return constructors(part['type'], cfg.get('default_scope'))
+    if path == 'model.data_preprocessor':  # what the model takes without a type
+        own = 'MultiGranularPreprocessor'
+        default = dict(ImageClassifier='ClsDataPreprocessor').get(cfg['model'].get('type'), own)
+        return constructors(default, 'mmpretrain')
     return _MAKERS.get(path, [])

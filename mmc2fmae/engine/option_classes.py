@@ -58,7 +58,7 @@ def datasets(cfg: Mapping) -> Iterator[MutableMapping]:
             yield from _unwrapped(cfg[name]['dataset'])
 
 
-def _unwrapped(dataset: MutableMapping) -> Iterator[MutableMapping]:
+def _unwrapped(dataset: Any) -> Iterator[MutableMapping]:
     inner = dataset.get('datasets') or dataset.get('dataset')
     if inner is None:
         yield dataset
@@ -146,6 +146,7 @@ def _check_own_classes(dataset: Mapping, names: Sequence[str], scope: str | None
     """Refuse names that a data set of fixed classes does not know; mmseg maps ids by them."""
     for maker in constructors(dataset['type'], scope):
         known = getattr(maker, 'METAINFO', {}).get('classes') if scope == 'mmseg' else None
+        known = tuple(known or ())
         strange = [name for name in names if known and name not in known]
         if strange:
             raise ValueError(

@@ -112,13 +112,11 @@ def _scale_pixels(cfg: Config, factor: Fraction, dense: bool, size: int) -> None
     if not dense:
         backbone = cfg.model.backbone
         backbone.img_size = _times(backbone.get('img_size', 224), factor)
-        for part, fields in (
-            ('data_preprocessor', ('size',)),
-            ('test_cfg', ('crop_size', 'stride')),
-        ):
-            for field in fields:
-                if (cfg.model.get(part) or {}).get(field):
-                    cfg.model[part][field] = _times(cfg.model[part][field], factor)
+        for name in ('data_preprocessor', 'test_cfg'):
+            fields = cfg.model.get(name) or {}
+            for field in ('size', 'crop_size', 'stride'):
+                if fields.get(field):
+                    fields[field] = _times(fields[field], factor)
 
 
 def _times(value: Any, factor: Fraction) -> Any:

@@ -117,19 +117,18 @@ def apply_settings(cfg: Mapping, settings: Sequence[str]) -> list[str]:
     return lines
 
 
-def takes_field(part: Mapping, field: str, scope: str | None = None, unknown: bool = True) -> bool:
+def takes_field(part: Mapping, field: str, scope: str | None = None) -> bool:
     """Tell whether a part with a ``type`` may have a field.
 
     Args:
         part: Part of a config.
         field: Name of the field.
         scope: Default scope of the config.
-        unknown: What to say where the arguments of the type are not known.
     """
     if field in part or field in FREE_FIELDS:
         return True
     fields = constructor_fields(part['type'], scope)
-    return unknown if fields is None else field in fields
+    return fields is None or field in fields
 
 
 def constructor_fields(type_name: str, scope: str | None = None) -> set[str] | None:

@@ -151,7 +151,6 @@ class MultiGranularViT(PlainViT):
         Raises:
             ValueError: A map or a mask does not have the size that the model was built for.
         """
-        layout.check_grid(*map(int, self.patch_resolution))
         parts = []
         for name, cell in self.cells.items():
             expected = tuple(side * cell for side in self.patch_resolution)
@@ -161,6 +160,7 @@ class MultiGranularViT(PlainViT):
                     f'{expected}: set model.backbone.img_size and the crop size (and label_stride) '
                     'to the same image'
                 )
+            layout.check_grid(*map(int, self.patch_resolution))
             patches = gather_patches(inputs[name], cell, layout.sources[name])
             if name == 'rgb':
                 projection = self.patch_embed.projection

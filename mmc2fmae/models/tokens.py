@@ -67,7 +67,8 @@ class TokenLayout:
             for part in (self.sources, self.slots, self.masked)
         ]
         visible = self.visible.to(device, non_blocking=non_blocking)
-        return TokenLayout(visible, *ragged, self.num_patches)
+        sources, slots, masked = ragged
+        return TokenLayout(visible, sources, slots, masked, self.num_patches)
 
     def check_grid(self, rows: int, columns: int) -> None:
         """Refuse a layout of another grid of patches: its indices would reach into other samples.

@@ -1,3 +1,7 @@
+"""Fields by their dotted path: what is refused, and what is not."""
+
+from copy import deepcopy
+
 import pytest
 from mmengine.config import Config
 
@@ -16,7 +20,7 @@ def read():
     def read_config(name='pretrain/c2fmae_vitb_400e') -> Config:
         if name not in known:
             known[name] = configs.read(ROOT / f'configs/{name}.py')
-        return known[name].copy()
+        return deepcopy(known[name])
 
     return read_config
 
