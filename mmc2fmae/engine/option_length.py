@@ -128,7 +128,8 @@ def _stretch(scheduler: MutableMapping, share: float, fractions: bool) -> None:
 def _time(value: float, share: float, whole: bool) -> float:
     if not value:
         return value
-    return max(round(value * share), 1) if whole else _tidy(value * share)
+    # Of less than an epoch there may be no iteration left.
+    return max(round(value * share), 1) if whole else max(_tidy(value * share), 1)
 
 
 def _tidy(value: float) -> float:

@@ -34,10 +34,13 @@ ADE, VOC = 'seg/upernet_vitb_160k_ade20k', 'seg/linear_vitb_voc2012'
 PIPE = 'train_dataloader.dataset.pipeline'
 VAL, TEST = 'val_dataloader.dataset.pipeline', 'test_dataloader.dataset.pipeline'
 TABLE = [
-    # 34 of 1600 epochs: warm-up 40 x 34 / 1600 = 0.85
+    # 34 of 1600 epochs: warm-up 40 x 34 / 1600 = 0.85, at least an epoch
     (PRE, dict(epochs=34), {
-        'param_scheduler.0.end': 0.85, 'param_scheduler.1.begin': 0.85, 'param_scheduler.1.end': 34,
-        'param_scheduler.1.T_max': 33.15, 'train_cfg.max_epochs': 34}),
+        'param_scheduler.0.end': 1, 'param_scheduler.1.begin': 1, 'param_scheduler.1.end': 34,
+        'param_scheduler.1.T_max': 33, 'train_cfg.max_epochs': 34}),
+    (MAE, dict(epochs=34), {
+        'param_scheduler.0.end': 3.4, 'param_scheduler.1.begin': 3.4, 'param_scheduler.1.end': 34,
+        'param_scheduler.1.T_max': 30.6, 'train_cfg.max_epochs': 34}),
     (CLS, dict(epochs=200), {
         'param_scheduler.0.end': 10, 'param_scheduler.1.begin': 10, 'param_scheduler.1.end': 200,
         'param_scheduler.1.T_max': 190, 'train_cfg.max_epochs': 200}),
