@@ -8,8 +8,9 @@ from typing import Any, NoReturn
 
 from mmc2fmae.errors import nearest
 from mmc2fmae.paths import expand_values
+from mmc2fmae.values import parse_value
 
-WORDS = {'labels', 'names', 'object_class', 'only', 'part', 'query', 'rows'}
+WORDS = {'classes', 'labels', 'names', 'object_class', 'only', 'part', 'query', 'rows'}
 """Options whose texts are no paths, and may hold a ``$`` of their own."""
 
 
@@ -44,16 +45,20 @@ class Parser(argparse.ArgumentParser):
 
 
 class KeyValues(argparse.Action):
-    """KEY=VALUE pairs as a dict, with values as mmengine reads them; repeated options add up."""
+    """KEY=VALUE pairs as a dict; repeated options add up."""
 
     def __call__(self, parser, namespace, values, option_string=None) -> None:
         """Put the pairs into the namespace."""
+        found = dict(getattr(namespace, self.dest, None) or {})
         for pair in values:
-            if '=' not in pair:
+            key, equals, text = pair.partition('=')
+            if not equals:
                 raise argparse.ArgumentError(self, f'{pair!r}: expected KEY=VALUE')
-        from mmengine.config import DictAction  # not above: it imports torch
-
-        DictAction(self.option_strings, self.dest)(parser, namespace, values, option_string)
+            try:
+                found[key] = parse_value(text)
+            except ValueError as error:
+                raise argparse.ArgumentError(self, f'{pair!r}: {error}') from error
+        setattr(namespace, self.dest, found)
 
 
 def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
@@ -95,4 +100,11 @@ def at_least_one(text: str) -> int:
     """Read a whole number of at least 1."""
     if not (text.isdecimal() and int(text)):
         raise argparse.ArgumentTypeError(f'{text!r}: expected a number above 0')
+    return int(text)
+
+
+def whole_number(text: str) -> int:
+    """Read a whole number of at least 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f'{text!r}: expected a whole number of at least 0')
     return int(text)

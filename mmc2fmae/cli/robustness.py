@@ -3,7 +3,7 @@
 import argparse
 
 from mmc2fmae.cli.parsing import KeyValues
-from mmc2fmae.cli.run_options import add_amp_argument
+from mmc2fmae.cli.run_options import add_amp_argument, add_set_argument
 
 EXPECTED = (RuntimeError,)  # an image that cannot be read, a process that ended early
 SETS = 'mmc2fmae::cls/robustness/imagenet.py'
@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='KEY=VALUE',
         help='fields of either config, such as robustness.sets.imagenet-sketch.folder=sketch',
     )
+    add_set_argument(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -43,5 +44,6 @@ def run(args: argparse.Namespace) -> None:
     from mmc2fmae.engine.launch import leave_processes
     from mmc2fmae.evaluation.robustness import evaluate_robustness
 
-    evaluate_robustness(**vars(args) | dict(config=find(args.config), sets=find(args.sets)))
+    options = vars(args) | dict(config=find(args.config), sets=find(args.sets))
+    evaluate_robustness(settings=options.pop('set'), **options)
     leave_processes()

@@ -3,7 +3,7 @@
 import argparse
 
 from mmc2fmae.cli.checkpoint_options import add_weights_argument
-from mmc2fmae.cli.parsing import KeyValues
+from mmc2fmae.cli.parsing import KeyValues, at_least_one, whole_number
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,8 +19,19 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         action=KeyValues,
         metavar='KEY=VALUE',
-        help='config fields to override, such as train_cfg.max_epochs=10',
+        help='config fields to override, such as train_cfg.max_epochs=10; +KEY=VALUE adds one that '
+        'the config does not have',
     )
+    add_set_argument(parser)
+    add_size_arguments(parser)
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument(
+        '--local_rank', '--local-rank', type=int, default=0, help='set by launchers'
+    )
+
+
+def add_set_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the option that sets a field of every part of a type."""
     parser.add_argument(
         '--set',
         action='append',
@@ -29,10 +40,43 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         help='set a field of every part of a type, such as JointRandomResizedCrop.size=448; may '
         'be given several times',
     )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+
+
+def add_size_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that move several fields together, for training and testing."""
+    parser.add_argument('--batch-size', type=at_least_one, metavar='N', help='samples a process')
     parser.add_argument(
-        '--local_rank', '--local-rank', type=int, default=0, help='set by launchers'
+        '--workers', type=whole_number, metavar='N', help='processes that read data'
     )
+    parser.add_argument(
+        '--size',
+        type=at_least_one,
+        metavar='PIXELS',
+        help='side of the input, with crops, resizing, positions and masking',
+    )
+    parser.add_argument(
+        '--classes',
+        metavar='A,B,C',
+        help="names of the classes, or 'auto' for those that the data states, with heads, data and "
+        'metrics',
+    )
+
+
+def add_length_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of training alone that move several fields together."""
+    parser.add_argument(
+        '--epochs', type=at_least_one, metavar='N', help='length of the run, schedule stretched'
+    )
+    parser.add_argument(
+        '--iters', type=at_least_one, metavar='N', help='the same, where a run counts iterations'
+    )
+    parser.add_argument(
+        '--patch-size',
+        type=at_least_one,
+        metavar='PIXELS',
+        help='side of a patch, with masking, decoder and pyramid',
+    )
+    parser.add_argument('--lr', type=float, metavar='RATE', help='highest learning rate')
 
 
 def add_amp_argument(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +92,7 @@ def add_amp_argument(parser: argparse.ArgumentParser) -> None:
 
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of training alone."""
+    add_length_arguments(parser)
     parser.add_argument(
         '--resume',
         nargs='?',

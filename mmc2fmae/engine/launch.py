@@ -13,8 +13,10 @@ from mmengine.runner import Runner
 
 from mmc2fmae import configs
 from mmc2fmae.checkpoints.finding import find_checkpoint, latest_checkpoint
+from mmc2fmae.engine.cfg_options import apply_cfg_options
 from mmc2fmae.engine.console import QuietRunner, RunTableHook, say
-from mmc2fmae.engine.overrides import apply_settings, check_options, constructor_fields
+from mmc2fmae.engine.options import apply_classes, apply_options
+from mmc2fmae.engine.overrides import apply_settings, constructor_fields
 from mmc2fmae.engine.work_dirs import claim
 
 
@@ -28,9 +30,9 @@ def load_config(args: argparse.Namespace) -> Config:
     """
     cfg = configs.read(args.config)
     cfg.launcher = args.launcher
-    if args.cfg_options:
-        check_options(cfg, args.cfg_options)
-    configs.override(cfg, args.cfg_options)
+    for line in apply_options(cfg, vars(args)):
+        say(f'set {line}')
+    apply_cfg_options(cfg, args.cfg_options)
     for line in apply_settings(cfg, args.set):
         say(f'set {line}')
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
@@ -42,6 +44,8 @@ def load_config(args: argparse.Namespace) -> Config:
                 dataset = cfg[f'{split}_dataloader'].dataset
                 _move_ann_file(cfg.get(f'{split}_evaluator'), dataset, args.data_root)
                 _set_data_root(dataset, args.data_root)
+    for line in apply_classes(cfg, args.classes):  # after the folder of the data is known
+        say(f'set {line}')
     if args.tensorboard:
         _add_tensorboard(cfg)
     _fit_hardware(cfg)
@@ -86,6 +90,13 @@ def apply_train_options(cfg: Config, args: argparse.Namespace) -> None:
         cfg.auto_scale_lr.enable = True
     if args.total_batch:
         _accumulate(cfg, args.total_batch)
+    accumulated = (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
+    if cfg.get('auto_scale_lr', {}).get('enable') and (args.total_batch or accumulated > 1):
+        raise ValueError(
+            '--auto-scale-lr scales by the batch of one pass and knows nothing of accumulation '
+            f'({accumulated} passes a step): give --total-batch, which keeps the rate, or '
+            '--auto-scale-lr and accumulative_counts=1'
+        )
     cfg.load_from = args.init_from or cfg.get('load_from')
     resume = args.resume
     if cfg.get('resume') and not (resume or args.init_from):  # a config may ask for it, too
@@ -203,14 +214,14 @@ def _fit_hardware(cfg: Config) -> None:
 
 def _accumulate(cfg: Config, total: int) -> None:
     """Set gradient accumulation so that a step sees ``total`` samples."""
-    processes = int(os.environ.get('WORLD_SIZE', os.environ.get('SLURM_NTASKS', 1)))
+    processes = count_processes(cfg.launcher)
     batch = cfg.train_dataloader.batch_size
     step = processes * batch
     if total < step or total % step:
         below = max(total // step, 1) * step
         raise ValueError(
             f'--total-batch {total} is no multiple of {processes} processes x {batch} samples: '
-            f'nearest are {below} and {below + step}; or change train_dataloader.batch_size'
+            f'nearest are {below} and {below + step}; or change --batch-size'
         )
     cfg.optim_wrapper.accumulative_counts = total // step
     lr = cfg.optim_wrapper.optimizer.lr
@@ -218,3 +229,35 @@ def _accumulate(cfg: Config, total: int) -> None:
         f'{processes} processes x {batch} samples x accumulate {total // step} = {total}, '
         f'learning rate {lr:g}'
     )
+    if 'max_iters' in cfg.train_cfg and total != step:
+        iters = cfg.train_cfg.max_iters
+        say(
+            f'{iters:,} iterations are {iters * step // total:,} steps of {total}: '
+            f'--iters {iters * (total // step)} makes as many steps'
+        )
+
+
+def count_processes(launcher: str) -> int:
+    """Return how many processes train together.
+
+    What a Slurm shell or a container platform exports counts only where the launcher reads it.
+
+    Args:
+        launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
+
+    Raises:
+        ValueError: The launcher has not started this process.
+    """
+    if launcher == 'none':
+        return 1
+    variable, starter = dict(
+        pytorch=('WORLD_SIZE', 'torchrun'),
+        slurm=('SLURM_NTASKS', 'srun'),
+        mpi=('OMPI_COMM_WORLD_SIZE', 'mpirun'),
+    )[launcher]
+    if variable not in os.environ:
+        raise ValueError(
+            f'--launcher {launcher}: {variable} is not set, {starter} did not start this process; '
+            'start it by tools/dist_train.sh or tools/slurm_train.sh, or leave --launcher out'
+        )
+    return int(os.environ[variable])

@@ -15,21 +15,24 @@ from difflib import get_close_matches
 from typing import Any
 
 from mmengine import registry
-from mmengine.config import ConfigDict, DictAction
+from mmengine.config import ConfigDict
 from mmengine.registry import Registry
 from mmengine.runner import Runner
 
-# Top-level fields that a run reads: variables that a file only calculates with are left out.
+from mmc2fmae.engine.value_kinds import check_value
+from mmc2fmae.values import parse_value
+
 _RUN = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
-_RUN_TOO = {  # read by mmengine from the config itself
+RUN_FIELDS = _RUN | {  # and what mmengine reads from the config itself
     'runner_type', 'model_wrapper_cfg', 'compile', 'sync_bn', 'find_unused_parameters',
-    'activation_checkpointing', 'efficient_conv_bn_eval',
+    'activation_checkpointing', 'efficient_conv_bn_eval', 'strategy', 'custom_imports',
 }  # fmt: skip
-# Fields that mmengine takes out of a part before it builds it.
-_TAKEN_OUT = {
+"""Top-level fields that a run reads: variables that a file only calculates with are left out."""
+FREE_FIELDS = {
     'type', '_scope_', 'priority', 'constructor', 'paramwise_cfg', 'custom_keys',
     'convert_to_iter_based',
 }  # fmt: skip
+"""Fields that mmengine takes out of a part before it builds it."""
 
 
 def typed_parts(cfg: Mapping) -> Iterator[tuple[str, MutableMapping]]:
@@ -62,7 +65,7 @@ def set_fields(cfg: Mapping, type_name: str, **fields: Any) -> list[str]:
         known = {name for _, part in parts for name in _names(part)}
         raise ValueError(
             f'the config has no part of type {type_name}; the nearest of its types: '
-            f'{_nearest(type_name, known)}'
+            f'{nearest_names(type_name, known)}'
         )
     places = []
     for path, part in chosen:
@@ -72,7 +75,7 @@ def set_fields(cfg: Mapping, type_name: str, **fields: Any) -> list[str]:
                 fields_known = constructor_fields(part['type'], cfg.get('default_scope')) or set()
                 raise ValueError(
                     f'{type_name} takes no field {first}; the nearest of its fields: '
-                    f'{_nearest(first, fields_known)}'
+                    f'{nearest_names(first, fields_known)}'
                 )
             _set(part, field, value, f'{path} ({type_name})')
             places.append(f'{path}.{field}')
@@ -104,57 +107,14 @@ def apply_settings(cfg: Mapping, settings: Sequence[str]) -> list[str]:
                 f'--set {setting}: expected TYPE.field=value, such as '
                 'JointRandomResizedCrop.size=448'
             )
-        value = DictAction._parse_iterable(text)
         try:
+            value = parse_value(text)
+            _check_kinds(cfg, type_name, field, value)
             places = set_fields(cfg, type_name, **{field: value})
         except ValueError as error:
             raise ValueError(f'--set {setting}: {error}') from error
         lines += [f'{place} = {value!r}' for place in places]
     return lines
-
-
-def check_options(cfg: Mapping, options: Collection[str]) -> None:
-    """Refuse dotted keys of ``--cfg-options`` that lead nowhere; mmengine would add them silently.
-
-    All but the last name of a key must be there, unless the constructor around it takes the name
-    or the options give the new part a ``type``. The last name is left to the constructor.
-
-    Args:
-        cfg: Config before the options.
-        options: Dotted keys.
-
-    Raises:
-        ValueError: A key leads nowhere; the message names the nearest.
-    """
-    added = {key.rpartition('.')[0] for key in options if key.endswith('.type')}
-    top = {*cfg, *_RUN, *_RUN_TOO}
-    for key in options:
-        first, *names = key.split('.')
-        if first not in top:
-            raise ValueError(
-                f'--cfg-options {key}: there is no {first}; the nearest: {_nearest(first, top)}'
-            )
-        part, path = cfg.get(first), first
-        for name in names[:-1]:
-            if isinstance(part, list | tuple) and name.isdigit() and int(name) < len(part):
-                part = part[int(name)]
-            elif not isinstance(part, Mapping):
-                break  # mmengine's own error
-            elif name not in part:
-                _check_new(part, name, f'{path}.{name}' in added, cfg, f'{key}: {path}')
-                break
-            else:
-                part = part[name]
-            path = f'{path}.{name}'
-
-
-def _check_new(part: Mapping, name: str, has_type: bool, cfg: Mapping, where: str) -> None:
-    known = 'type' in part and takes_field(part, name, cfg.get('default_scope'))
-    free = name in _TAKEN_OUT or where.endswith('.custom_keys')  # names of parameters
-    if not (has_type or known or free):
-        raise ValueError(
-            f'--cfg-options {where} has no {name}; the nearest: {_nearest(name, part)}'
-        )
 
 
 def takes_field(part: Mapping, field: str, scope: str | None = None) -> bool:
@@ -165,7 +125,7 @@ def takes_field(part: Mapping, field: str, scope: str | None = None) -> bool:
         field: Name of the field.
         scope: Default scope of the config.
     """
-    if field in part or field in _TAKEN_OUT:
+    if field in part or field in FREE_FIELDS:
         return True
     fields = constructor_fields(part['type'], scope)
     return fields is None or field in fields
@@ -178,19 +138,28 @@ def constructor_fields(type_name: str, scope: str | None = None) -> set[str] | N
         type_name: Type, with its scope or without.
         scope: Scope of a name without one.
     """
-    prefix, _, name = str(type_name).rpartition('.')
     found: set[str] = set()
-    makers = _registered(name, prefix or scope or 'mmengine')
+    makers = constructors(type_name, scope)
     for maker in makers:
-        fields = _arguments(maker)
-        if fields is None:
+        fields, complete = parameters(maker)
+        if not complete:
             return None
-        found |= fields
+        found |= set(fields)
     return found if makers else None
 
 
+def constructors(type_name: str, scope: str | None = None) -> list[Callable]:
+    """Return what is registered under a name: a config does not say in which registry to look.
+
+    Args:
+        type_name: Type, with its scope or without.
+        scope: Scope of a name without one.
+    """
+    prefix, _, name = str(type_name).rpartition('.')
+    return _registered(name, prefix or scope or 'mmengine')
+
+
 def _registered(name: str, scope: str) -> list[Callable]:
-    """What the registries hold under a name: a config does not say in which of them to look."""
     if scope != 'mmengine':
         try:
             importlib.import_module(f'{scope}.registry')
@@ -209,18 +178,23 @@ def _registered(name: str, scope: str) -> list[Callable]:
     return found
 
 
-def _arguments(maker: Callable) -> set[str] | None:
-    """Names that a function or class takes, parents included where it hands on ``**kwargs``."""
+def parameters(maker: Callable) -> tuple[dict[str, Any], bool]:
+    """Return what a function or class takes, parents included where it hands on ``**kwargs``.
+
+    Returns:
+        Annotation of each name, and whether these are all names.
+    """
     calls = [maker]
     if isinstance(maker, type):
         calls = [vars(parent)['__init__'] for parent in maker.__mro__ if '__init__' in vars(parent)]
-    names: set[str] = set()
+    names: dict[str, Any] = {}
     for call in calls:
         arguments = inspect.signature(call).parameters.values()
-        names |= {a.name for a in arguments if a.kind in (a.POSITIONAL_OR_KEYWORD, a.KEYWORD_ONLY)}
+        named = (a for a in arguments if a.kind in (a.POSITIONAL_OR_KEYWORD, a.KEYWORD_ONLY))
+        names = {a.name: a.annotation for a in named if a.name != 'self'} | names
         if all(a.kind is not a.VAR_KEYWORD for a in arguments):
-            return names - {'self'}
-    return None
+            return names, True
+    return names, False
 
 
 def _typed_parts(value: Any, path: str) -> Iterator[tuple[str, MutableMapping]]:
@@ -239,6 +213,20 @@ def _names(part: Mapping) -> set[str]:
     return {part['type'], part['type'].rpartition('.')[2]}
 
 
+def _check_kinds(cfg: Mapping, type_name: str, field: str, value: Any) -> None:
+    """Refuse a value of another type than that of a field, wherever it stands."""
+    first, *inner = field.split('.')
+    for path, part in typed_parts(cfg):
+        if type_name in _names(part):
+            old, annotations = part.get(first), []
+            for name in inner:
+                old = old.get(name) if isinstance(old, Mapping) else None
+            if not inner:
+                makers = constructors(part['type'], cfg.get('default_scope'))
+                annotations = [parameters(maker)[0].get(first) for maker in makers]
+            check_value(f'{path}.{field}', old, value, *annotations[: len(annotations) == 1])
+
+
 def _set(part: MutableMapping, field: str, value: Any, where: str) -> None:
     *outer, last = field.split('.')
     for name in outer:
@@ -250,6 +238,12 @@ def _set(part: MutableMapping, field: str, value: Any, where: str) -> None:
     part[last] = value
 
 
-def _nearest(name: str, known: Collection[str]) -> str:
+def nearest_names(name: str, known: Collection[str]) -> str:
+    """Return up to three names that are nearest to a misspelt one, for a message.
+
+    Args:
+        name: What was given.
+        known: What there is.
+    """
     found = get_close_matches(name, sorted(map(str, known)), n=3, cutoff=0.0)
     return ', '.join(found) or 'none'

@@ -1,5 +1,6 @@
 """Robustness of a fine-tuned classifier (paper IV-B, Table IV), from config to table."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,6 +11,8 @@ from mmengine.utils.dl_utils import set_multi_processing
 
 from mmc2fmae import env
 from mmc2fmae.checkpoints.finding import find_checkpoint
+from mmc2fmae.engine.cfg_options import apply_cfg_options
+from mmc2fmae.engine.overrides import apply_settings
 from mmc2fmae.evaluation import robustness_report
 from mmc2fmae.evaluation.robustness_run import (
     Options,
@@ -35,6 +38,7 @@ def evaluate_robustness(
     amp: str | None = None,
     device: str | None = None,
     cfg_options: dict | None = None,
+    settings: Sequence[str] = (),
 ) -> dict | None:
     """Evaluate what is not in the cache yet, then write and print one table of all sets.
 
@@ -51,6 +55,7 @@ def evaluate_robustness(
         amp: 'bfloat16' or 'float16' for mixed precision on a GPU.
         device: Device; None takes a GPU for each process, or the CPU.
         cfg_options: Fields to override, of either config.
+        settings: ``TYPE.field=value``, as of ``--set``.
 
     Returns:
         What ``robustness.json`` holds; None in all processes but the first.
@@ -60,6 +65,7 @@ def evaluate_robustness(
         ValueError: Config, data and model do not fit together.
     """
     cfg = read_configs(config, sets, cfg_options)
+    apply_settings(cfg, settings)
     checkpoint = find_checkpoint(checkpoint)
     out = Path(out or f'work_dirs/{Path(config).stem}/robustness_{checkpoint.stem}')
     place = start_processes(device)
@@ -104,7 +110,7 @@ def read_configs(config: str | Path, sets: str | Path, cfg_options: dict | None 
     if 'robustness' not in declared:
         raise ValueError(f'{sets} has no field robustness: take one of configs/cls/robustness/')
     cfg.robustness = declared.robustness
-    cfg.merge_from_dict(cfg_options or {})
+    apply_cfg_options(cfg, cfg_options, more=('robustness',))
     return cfg
 
 

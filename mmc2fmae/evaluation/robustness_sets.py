@@ -146,9 +146,9 @@ def _read_set(
     if not re.fullmatch(r'[a-z0-9-]+@[0-9]+', spec['protocol']):
         raise ValueError(f'{where}: protocol is {spec["protocol"]!r}, expected one like in-a@1')
     pipeline = [dict(step) for step in spec.pop('pipeline', default_pipeline) or []]
-    if len(pipeline) < 2 or pipeline[-1]['type'] != 'PackInputs':
+    if not any(step['type'].rpartition('.')[2] == 'PackInputs' for step in pipeline):
         raise ValueError(
-            f'{where}: needs a pipeline that ends with PackInputs, here or as '
+            f'{where}: needs a pipeline with PackInputs, here or as '
             f'test_dataloader.dataset.pipeline of the model; found {pipeline}'
         )
     subset = spec.pop('subset', None)

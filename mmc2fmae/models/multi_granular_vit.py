@@ -149,7 +149,7 @@ class MultiGranularViT(PlainViT):
             (B, V, D) tokens with positions.
 
         Raises:
-            ValueError: A map does not have the size that the model was built for.
+            ValueError: A map or a mask does not have the size that the model was built for.
         """
         parts = []
         for name, cell in self.cells.items():
@@ -160,6 +160,7 @@ class MultiGranularViT(PlainViT):
                     f'{expected}: set model.backbone.img_size and the crop size (and label_stride) '
                     'to the same image'
                 )
+            layout.check_grid(*map(int, self.patch_resolution))
             patches = gather_patches(inputs[name], cell, layout.sources[name])
             if name == 'rgb':
                 projection = self.patch_embed.projection

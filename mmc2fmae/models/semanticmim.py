@@ -80,7 +80,7 @@ class ProxyViT(PlainViT):
             (B, V, D) and (B, M, D) tokens.
 
         Raises:
-            ValueError: The images do not have the size that the model was built for.
+            ValueError: Images or masks do not have the size that the model was built for.
         """
         expected = tuple(int(side) * self.patch_size for side in self.patch_resolution)
         if images.shape[-2:] != expected:
@@ -88,6 +88,7 @@ class ProxyViT(PlainViT):
                 f'rgb images are {tuple(images.shape[-2:])}, the model expects {expected}: set '
                 'model.backbone.img_size and the crop size to the same image'
             )
+        layout.check_grid(*map(int, self.patch_resolution))
         positions = self.pos_embed[0, self.num_extra_tokens :]
         patches = gather_patches(images, self.patch_size, layout.sources['rgb'])
         projection = self.patch_embed.projection

@@ -18,12 +18,14 @@ class TokenLayout:
         sources: Per granularity, flat (b * N + n) indices of its visible patches.
         slots: Per granularity, flat (b * V + v) indices that these patches take in the encoder.
         masked: Per granularity, flat (b * N + n) indices of its masked patches.
+        num_patches: Patches of one granularity, N.
     """
 
     visible: Tensor
     sources: dict[str, Tensor]
     slots: dict[str, Tensor]
     masked: dict[str, Tensor]
+    num_patches: int
 
     @classmethod
     def from_masks(cls, masks: dict[str, Tensor]) -> 'TokenLayout':
@@ -34,9 +36,13 @@ class TokenLayout:
                 dict is the order of the sequence.
 
         Raises:
-            ValueError: Samples have different numbers of visible tokens.
+            ValueError: Samples have different numbers of visible tokens, or granularities different
+                numbers of patches.
         """
-        num_patches = next(iter(masks.values())).shape[1]
+        lengths = {name: mask.shape[1] for name, mask in masks.items()}
+        num_patches = next(iter(lengths.values()))
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f'masks have {lengths} patches: expected the same number for all')
         sequence = torch.cat(list(masks.values()), dim=1)
         counts = (~sequence).sum(dim=1)
         if not bool((counts == counts[0]).all()):
@@ -52,7 +58,7 @@ class TokenLayout:
             slots[name] = (granularity == m).nonzero().flatten()
             sources[name] = patch[slots[name]]
             masked[name] = masks[name].flatten().nonzero().flatten()
-        return cls(position.view(len(sequence), -1), sources, slots, masked)
+        return cls(position.view(len(sequence), -1), sources, slots, masked, num_patches)
 
     def to(self, device: torch.device | str, non_blocking: bool = True) -> 'TokenLayout':
         """Copy all indices to a device."""
@@ -60,7 +66,22 @@ class TokenLayout:
             {name: index.to(device, non_blocking=non_blocking) for name, index in part.items()}
             for part in (self.sources, self.slots, self.masked)
         ]
-        return TokenLayout(self.visible.to(device, non_blocking=non_blocking), *ragged)
+        visible = self.visible.to(device, non_blocking=non_blocking)
+        sources, slots, masked = ragged
+        return TokenLayout(visible, sources, slots, masked, self.num_patches)
+
+    def check_grid(self, rows: int, columns: int) -> None:
+        """Refuse a layout of another grid of patches: its indices would reach into other samples.
+
+        Raises:
+            ValueError: The masks do not have a value for each patch of the model.
+        """
+        if self.num_patches != rows * columns:
+            raise ValueError(
+                f'masks have {self.num_patches} patches, the model {rows} x {columns} = '
+                f'{rows * columns}: give ProgressiveMasking and model.backbone the same patch_size '
+                '(--patch-size sets both)'
+            )
 
 
 def gather_patches(maps: Tensor, cell: int, index: Tensor) -> Tensor:

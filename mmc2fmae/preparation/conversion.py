@@ -259,16 +259,13 @@ def training_command(
         ann_file: List of the photographs to use; all by default.
     """
     data, number = 'train_dataloader.dataset', len(conversion.classes)
-    options = []
-    if number != len(coco_panoptic_classes()):
-        options += [
-            f'model.backbone.granularities.semantic.num_classes={number}',
-            f'{data}.pipeline.0.num_classes.semantic={number}',
-        ]
+    options: list[str] = []
     if split != 'train':
         folders = dict(rgb=split) | {g: f'{g}/{split}' for g in conversion.granularities}
         options += [f'{data}.data_prefix.{g}={folder}' for g, folder in folders.items()]
     if ann_file:
         options.append(f'{data}.ann_file={Path(ann_file).name}')
     words = ['python', 'tools/train.py', CONFIG, '--data-root', str(root)]
+    if number != len(coco_panoptic_classes()):
+        words += ['--classes', 'auto']  # from labels.json, which the conversion writes
     return shlex.join([*words, *(['--cfg-options', *options] if options else [])])

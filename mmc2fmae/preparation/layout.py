@@ -4,18 +4,18 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
 
+from mmc2fmae.datasets.label_info import INFO_FILE as INFO_FILE
+from mmc2fmae.datasets.label_info import LabelInfo as LabelInfo
+from mmc2fmae.datasets.label_info import label_info, read_label_info
 from mmc2fmae.errors import DatasetError
 from mmc2fmae.files import AnyPath, write_atomically
-from mmc2fmae.label_ids import check_num_classes
-from mmc2fmae.texts import read_text
 
 GRANULARITIES = ('instance', 'semantic')
-INFO_FILE = 'labels.json'
 
 # Chosen by measurement (docs/benchmarks.md): filters make ids, which repeat but do not shade off,
 # larger and slower to read.
@@ -72,50 +72,6 @@ def encode_map(labels: np.ndarray) -> bytes:
 def write_map(path: AnyPath, labels: np.ndarray) -> None:
     """Write a label map, whole or not at all; see :func:`encode_map`."""
     write_atomically(encode_map(labels), path)
-
-
-class LabelInfo(NamedTuple):
-    """What the maps of a dataset mean; kept beside them as ``labels.json``.
-
-    Args:
-        semantic_classes: Names of the semantic ids from 0; 255 is unknown.
-        source: What made the maps, JSON types.
-    """
-
-    semantic_classes: tuple[str, ...]
-    source: dict
-
-    def write(self, root: AnyPath) -> None:
-        """Write ``ROOT/labels.json``."""
-        write_atomically(json.dumps(self._asdict(), indent=1).encode(), Path(root, INFO_FILE))
-
-
-def label_info(classes: Sequence[str], source: dict) -> LabelInfo:
-    """Return the description of maps of these classes.
-
-    Raises:
-        ValueError: There are fewer than 2 or more than 255 classes.
-    """
-    check_num_classes('semantic', len(classes))
-    return LabelInfo(tuple(classes), source)
-
-
-def read_label_info(root: AnyPath) -> LabelInfo | None:
-    """Read ``ROOT/labels.json``; None where there is none.
-
-    Raises:
-        DatasetError: The file is damaged.
-    """
-    path = Path(root, INFO_FILE)
-    try:
-        content = json.loads(read_text(path))
-        return label_info(content['semantic_classes'], content['source'])
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(
-            f'{path} is damaged ({error!r}): expected the keys semantic_classes and source'
-        ) from error
 
 
 def claim_labels(

@@ -14,6 +14,7 @@ from mmc2fmae.engine.tool_runs import python_command, srun_command, torchrun_com
 from mmc2fmae.parallel import available_cores
 from mmc2fmae.reproduce.plan import PlanError, Stage
 from mmc2fmae.reproduce.results import is_trained, stage_folder, whole_checkpoint
+from mmc2fmae.values import write_value
 
 
 @dataclass(frozen=True)
@@ -145,4 +146,6 @@ def data_folder(cfg: Config, data_root: Path) -> Path | None:
 
 
 def _overrides(values: Mapping[str, Any]) -> list[str]:
-    return ['--cfg-options', *(f'{key}={value}' for key, value in values.items())] if values else []
+    return (
+        ['--cfg-options', *(f'{k}={write_value(v)}' for k, v in values.items())] if values else []
+    )

@@ -9,6 +9,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmc2fmae.engine.cfg_options import apply_cfg_options
+
 # Where the data lies, how fast it is read and how much is logged or fits on a device at once change
 # no result; the batch of a step is auto_scale_lr.base_batch_size, reached by accumulation.
 _TOP = {
@@ -43,7 +45,9 @@ def read_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Confi
     """
     try:
         cfg = _read(Path(path), Path(path).stat().st_mtime_ns).copy()
-        cfg.merge_from_dict(dict(overrides or {}))
+        apply_cfg_options(cfg, overrides, more=('robustness',))
+    except ValueError as error:
+        raise ValueError(f'{path} with {dict(overrides or {})}: {error}') from error
     except Exception as error:  # whatever Python or mmengine finds wrong with it
         raise ValueError(f'{path} with {dict(overrides or {})}: {error!r}') from error
     return cfg

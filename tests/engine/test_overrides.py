@@ -4,7 +4,6 @@ from mmengine.config import Config
 import mmc2fmae  # noqa: F401
 from mmc2fmae.engine.overrides import (
     apply_settings,
-    check_options,
     constructor_fields,
     set_fields,
     typed_parts,
@@ -111,34 +110,3 @@ def test_what_a_constructor_takes_includes_what_it_hands_to_its_parents():
     HOOKS.register_module('ChildOfATest', module=Child)
     assert constructor_fields('ChildOfATest') == {'name', 'size', 'colour'}
     assert constructor_fields('NoSuchType') is None
-
-
-@pytest.mark.parametrize(
-    'key',
-    [
-        'train_cfg.max_epochs', 'load_from', 'compile', 'optim_wrapper.clip_grad.max_norm',
-        'optim_wrapper.paramwise_cfg.custom_keys.bias.lr_mult', 'model.data_preprocessor.mean',
-        'model.backbone.a_field_that_its_constructor_judges', 'custom_hooks.3.max_share',
-    ],
-)  # fmt: skip
-def test_options_that_lead_somewhere_pass(cfg, key):
-    check_options(cfg, [key])
-
-
-def test_a_new_part_with_a_type_passes(cfg):
-    names = ['default_hooks.early.type', 'default_hooks.early.monitor']
-    check_options(cfg, names)
-
-
-@pytest.mark.parametrize(
-    ('key', 'message'),
-    [
-        ('trian_cfg.max_epochs', 'there is no trian_cfg; the nearest: train_cfg'),
-        ('model.bakbone.depth', 'model has no bakbone; the nearest: backbone'),
-        ('env_cfg.dis_cfg.backend', 'env_cfg has no dis_cfg; the nearest: dist_cfg'),
-        ('optim_wrapper.clip_grads.max_norm', 'optim_wrapper has no clip_grads'),
-    ],
-)
-def test_options_that_lead_nowhere_are_refused(cfg, key, message):
-    with pytest.raises(ValueError, match=f'--cfg-options {key}: {message}'):
-        check_options(cfg, [key])

@@ -12,8 +12,11 @@ from mmc2fmae.reproduce.results import BROUGHT, checkpoint_of, stage_folder
 from mmc2fmae.reproduce.tables import load_suite, load_table, pick_rows
 
 CONFIG = """
+default_scope = 'mmpretrain'
 model = dict(type='Tiny', name={name!r})
-train_dataloader = dict(batch_size=2, dataset=dict(data_root='data/pictures', folder='train'))
+train_dataloader = dict(
+    batch_size=2, dataset=dict(type='ImageFolders', data_root='data/pictures', folder='train')
+)
 optim_wrapper = dict(optimizer=dict(type='AdamW', lr=0.1))
 train_cfg = dict(max_epochs={epochs})
 auto_scale_lr = dict(base_batch_size=4)

@@ -64,7 +64,8 @@ def test_the_printed_command_trains_on_what_was_written(folders, monkeypatch, ca
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     assert len(dataset) == 2
     assert set(dataset[0]['inputs']['semantic'].unique().tolist()) <= {0, 2}
-    assert cfg.train_dataloader.dataset.pipeline[0].num_classes.semantic == 3
+    (load,) = (p for p in cfg.train_dataloader.dataset.pipeline if p.type == 'LoadMultiGranular')
+    assert load.num_classes.semantic == 3
     model = MODELS.build(cfg.model)
     assert model.backbone.label_embeds['semantic'].classes.num_embeddings == 3 + 1  # and unknown
 
