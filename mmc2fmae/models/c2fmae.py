@@ -179,8 +179,8 @@ class C2FMAE(BaseSelfSupervisor):
 
     def autoencode(self, tokens: Tensor, visible: Tensor) -> dict[str, Tensor]:
         """Encode (B, V, D) tokens and decode F^k of every granularity (Eq. 1 to 3)."""
-        encoded = self.backbone.encode(tokens)
-        return self.neck(encoded[:, 1:], visible)
+        encoded, first = self.backbone.encode(tokens), self.backbone.num_extra_tokens
+        return self.neck(encoded[:, first:], visible, encoded[:, :first])
 
     def loss(self, inputs: dict[str, Tensor], data_samples: TokenLayout) -> dict[str, Tensor]:
         """Compute the losses of Eq. 12, ``loss_<granularity>``.
