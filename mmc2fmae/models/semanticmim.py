@@ -10,11 +10,11 @@ from copy import deepcopy
 
 import torch
 from mmengine.registry import MODELS as ROOT_MODELS
-from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from mmc2fmae.models.plain_vit import PlainViT
+from mmc2fmae.models.self_supervisor import SelfSupervisor
 from mmc2fmae.models.tokens import TokenLayout, gather_patches
 
 
@@ -124,7 +124,7 @@ class ProxyViT(PlainViT):
 
 
 @MODELS.register_module()
-class SemanticMIM(BaseSelfSupervisor):
+class SemanticMIM(SelfSupervisor):
     """Predict a target of every masked patch, through proxies or, as the baseline, directly.
 
     Args:

@@ -96,7 +96,7 @@ def test_proxies_that_nobody_would_read_are_refused(config, build):
     with pytest.raises(ValueError, match=r'proxies=True, cross_attention=False: .* leave one'):
         CascadedDecoder(proxies=True, cross_attention=False, **DECODER)
     config['backbone']['num_cls_tokens'] = 0
-    with pytest.raises(ValueError, match='num_cls_tokens=0, .*expected at least 1 class token'):
+    with pytest.raises(ValueError, match=r'num_cls_tokens=0, .*expected at least 1 class token'):
         build(config)
 
 

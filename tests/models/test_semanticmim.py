@@ -285,6 +285,17 @@ def test_token_target_asks_the_encoder_about_the_crop_at_8_pixels_a_patch(tokeni
     assert not any(parameter.requires_grad for parameter in target.parameters())
 
 
+def test_the_tokenizer_is_in_no_checkpoint_and_stays_what_it_is_when_one_is_loaded(tokenizer):
+    target = DiscreteTokenTarget(grid=(3, 3), patch_size=8, weights=str(tokenizer[0]), **TOKENS)
+    target.init_weights()
+    model = torch.nn.ModuleDict(dict(head=torch.nn.Linear(2, 2), target=target))
+    saved = model.state_dict()
+    assert list(saved) == ['head.weight', 'head.bias']
+    model.load_state_dict(saved)  # strictly: nothing is missing
+    weights = target.encoder.state_dict()
+    assert all(torch.equal(weights[key], x) for key, x in tokenizer[1].state_dict().items())
+
+
 def test_beit_loss_is_the_mean_cross_entropy_of_masked_patches(semanticmim, tokenizer):
     target = dict(type='DiscreteTokenTarget', weights=str(tokenizer[0]), **TOKENS)
     model = semanticmim(1, target, **BEIT)
