@@ -30,7 +30,7 @@ class HOGTarget(HOGGenerator):
         gaussian_window: Side in pixels of the window that weighs gradients, side by side.
 
     Raises:
-        ValueError: Cells or windows do not divide the patch.
+        ValueError: Cells or windows do not divide the patch, or a number is none.
     """
 
     def __init__(
@@ -41,6 +41,11 @@ class HOGTarget(HOGGenerator):
         pool: int = 8,
         gaussian_window: int = 16,
     ) -> None:
+        for name, value in dict(nbins=nbins, pool=pool, gaussian_window=gaussian_window).items():
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(
+                    f'{name} of HOGTarget is {value!r}: expected a whole number from 1'
+                )
         if patch_size % pool or patch_size % gaussian_window:
             raise ValueError(
                 f'patches of {patch_size} pixels, cells of {pool}, windows of {gaussian_window}: '

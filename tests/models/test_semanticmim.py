@@ -1,5 +1,7 @@
 """SemanticMIM: which tokens see which, both phases against plain operations, and its targets."""
 
+from itertools import product
+
 import pytest
 import torch
 from mmpretrain.models.losses import PixelReconstructionLoss
@@ -248,8 +250,17 @@ def test_another_number_of_proxies_is_refused(semanticmim, tmp_path):
 
 
 def test_bad_options_are_refused():
-    with pytest.raises(ValueError, match='proxies is -1: expected 0'):
-        ProxyViT(proxies=-1, **SIZES)
+    for proxies in (-1, 2.0, '8', None):
+        with pytest.raises(ValueError, match=f'proxies is {proxies!r}: expected 0'):
+            ProxyViT(proxies=proxies, **SIZES)
+    for number in (0, -1, 2.0, '8', None):
+        with pytest.raises(ValueError, match=f'num_cls_tokens={number!r}, .*expected at least 1'):
+            PlainViT(num_cls_tokens=number, **SIZES)
+    for name, value in product(('nbins', 'pool', 'gaussian_window'), (0, -4, 2.0, '4', None)):
+        with pytest.raises(ValueError, match=f'{name} of HOGTarget is {value!r}: expected a whole'):
+            HOGTarget(
+                grid=(4, 4), patch_size=8, **(dict(pool=4, gaussian_window=8) | {name: value})
+            )
     with pytest.raises(ValueError, match='takes no num_cls_tokens: proxies alone'):
         ProxyViT(proxies=0, num_cls_tokens=4, **SIZES)
     with pytest.raises(ValueError, match=r'patches of 8 pixels, cells of 5, .* divisors'):
