@@ -1,4 +1,4 @@
-"""Time the ViT-B training step, alone or alternating with the public code of a baseline.
+"""Time the training step, alone or alternating with the public code of a baseline.
 
 The other side is a checkout that is not part of this project. --multimae, EPFL-VILAB/MultiMAE:
 three granularities, rgb and two label maps at stride 4. --semanticmim, yyk-wew/SemanticMIM:
@@ -60,13 +60,14 @@ def make_batches(
     return batches
 
 
-def our_step(config: Path, compile_model: bool) -> Callable[[dict], None]:
+def our_step(config: Path, arch: str, compile_model: bool) -> Callable[[dict], None]:
     """Build the model of a config and return a function that trains on one batch."""
     from mmpretrain.registry import MODELS
 
     cfg = Config.fromfile(config)
     for name, spec in cfg.model.backbone.get('granularities', {}).items():
         spec.num_classes = CLASSES[name]
+    cfg.model.backbone.arch = arch
     cfg.model.compile = compile_model
     model = MODELS.build(cfg.model)
     model.init_weights()
@@ -145,17 +146,19 @@ def multimae_step(checkout: Path) -> Callable[[dict], None]:
     return step
 
 
-def semanticmim_step(checkout: Path) -> Callable[[dict], None]:
+def semanticmim_step(checkout: Path, arch: str) -> Callable[[dict], None]:
     """Build SemanticMIM from its checkout and return a function that trains on one batch."""
     sys.path.insert(0, str(checkout))
     from maskfeat import maskfeat
     from mmpretrain.structures import DataSample
 
+    width = maskfeat.MaskFeatViTOurs.arch_zoo[arch]['embed_dims']
+
     model = maskfeat.MaskFeatOurs(
         backbone=dict(
-            type='MaskFeatViTOurs', arch='b', patch_size=16, num_cls_tokens=8, use_bottleneck=True
+            type='MaskFeatViTOurs', arch=arch, patch_size=16, num_cls_tokens=8, use_bottleneck=True
         ),
-        neck=dict(type='LinearNeck', in_channels=768, out_channels=108, norm_cfg=None),
+        neck=dict(type='LinearNeck', in_channels=width, out_channels=108, norm_cfg=None),
         head=dict(type='MIMHead', loss=dict(type='PixelReconstructionLoss', criterion='L2')),
         target_generator=dict(type='HOGGenerator', nbins=9, pool=8, gaussian_window=16),
     )
@@ -185,17 +188,22 @@ def main() -> None:
     other = parser.add_mutually_exclusive_group()
     other.add_argument('--multimae', type=Path, help='checkout of EPFL-VILAB/MultiMAE')
     other.add_argument('--semanticmim', type=Path, help='checkout of yyk-wew/SemanticMIM')
+    parser.add_argument('--arch', default='base', help='deit-small, base or large')
     parser.add_argument('--batch', type=int, default=16)
     parser.add_argument('--steps', type=int, default=7)
     parser.add_argument('--compile', action='store_true')
     args = parser.parse_args()
+    if args.multimae and args.arch != 'base':
+        parser.error('--arch: the side of MultiMAE is a ViT-B')
     MMLogger.get_instance('benchmark', log_level='WARNING')
-    sides = dict(ours=our_step(SEMANTICMIM if args.semanticmim else CONFIG, args.compile))
+    sides = dict(
+        ours=our_step(SEMANTICMIM if args.semanticmim else CONFIG, args.arch, args.compile)
+    )
     batches = make_batches(args.batch, args.steps + 1)
     if args.multimae:
         sides['theirs'] = multimae_step(args.multimae)
     elif args.semanticmim:
-        sides['theirs'] = semanticmim_step(args.semanticmim)
+        sides['theirs'] = semanticmim_step(args.semanticmim, args.arch)
         batches = make_batches(args.batch, args.steps + 1, ('rgb',), 39)
     times: dict[str, list[float]] = {name: [] for name in sides}
     for i, batch in enumerate(batches):
