@@ -8,7 +8,8 @@ import torch
 from mmengine.optim import build_optim_wrapper
 from mmpretrain.registry import MODELS
 
-from tests.test_baseline_configs import MASKING, build, changes, read
+from tests.test_baseline_configs import MASKING, PAPER, build, changes, read
+from tests.test_baseline_configs import MINI as MINI_C2FMAE
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 FOLDER = 'pretrain/semanticmim'
@@ -90,3 +91,9 @@ def test_which_parameters_do_not_decay(target, without):
     assert tall == {f'backbone.{name}' for name in without}
     flat = {name for name in names.values() if model.get_parameter(name).ndim == 1}
     assert flat <= free
+
+
+def test_c2fmae_with_proxies_differs_from_c2fmae_in_two_fields():
+    expected = {'model.backbone.num_cls_tokens': 8, 'model.neck.proxies': True}
+    assert changes(PAPER, 'pretrain/experimental/c2fmae_proxies_vitb_400e') == expected
+    assert changes(MINI_C2FMAE, 'mini/pretrain/c2fmae_proxies_mini_scenes') == expected

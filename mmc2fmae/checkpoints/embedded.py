@@ -35,7 +35,7 @@ ENCODER: Types = {
     'MultiGranularViT': _plain(
         'granularities arch img_size patch_size in_channels out_indices drop_rate drop_path_rate '
         'qkv_bias final_norm out_type with_cls_token frozen_stages interpolate_mode '
-        'layer_scale_init_value pre_norm window_size global_blocks checkpointing'
+        'layer_scale_init_value pre_norm num_cls_tokens window_size global_blocks checkpointing'
     )
     | dict(norm_cfg=_NORM)
 }
@@ -45,8 +45,8 @@ _PREPROCESSOR: Types = {
 _C2FMAE = dict(
     backbone=ENCODER,
     neck={
-        'CascadedDecoder': _DECODER | _plain('cross_attention'),
-        'ParallelDecoder': _DECODER | _plain('cross_attention'),
+        'CascadedDecoder': _DECODER | _plain('cross_attention proxies'),
+        'ParallelDecoder': _DECODER | _plain('cross_attention proxies'),
     },
     head={'MultiGranularHead': _HEAD},
     data_preprocessor=_PREPROCESSOR,

@@ -61,8 +61,10 @@ MMPRETRAIN = Naming(
     },
     inner={
         **{name: name for name in _TIMM_BLOCK.values()},
-        'attn.q': 'attn.q',  # the public code of SemanticMIM computes q apart from k and v
-        'attn.kv': 'attn.kv',
+        'attn.q': 'attn.q',  # the public code of SemanticMIM computes q apart from k and v,
+        'attn.kv': 'attn.kv',  # and names them otherwise in BEiT than in MaskFeat
+        'attn.q_proj': 'attn.q',
+        'attn.kv_proj': 'attn.kv',
         'attn.gamma1.weight': 'attn.gamma',
         'ffn.gamma2.weight': 'ffn.gamma',
         **_BEIT_BLOCK,

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 import torch
-from mmengine.dist import all_reduce, get_world_size
 from mmengine.model import BaseDataPreprocessor
-from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
 from mmc2fmae.label_ids import IGNORE
+from mmc2fmae.models.self_supervisor import SelfSupervisor
 from mmc2fmae.models.tokens import TokenLayout
 
 
@@ -123,7 +122,7 @@ class RgbPreprocessor(MultiGranularPreprocessor):
 
 
 @MODELS.register_module()
-class C2FMAE(BaseSelfSupervisor):
+class C2FMAE(SelfSupervisor):
     """Coarse-to-fine masked autoencoder: shared encoder, cascaded decoder, three losses.
 
     The backbone's config is the one source of granularities, patches and widths: what neck, head
@@ -179,8 +178,8 @@ class C2FMAE(BaseSelfSupervisor):
 
     def autoencode(self, tokens: Tensor, visible: Tensor) -> dict[str, Tensor]:
         """Encode (B, V, D) tokens and decode F^k of every granularity (Eq. 1 to 3)."""
-        encoded = self.backbone.encode(tokens)
-        return self.neck(encoded[:, 1:], visible)
+        encoded, first = self.backbone.encode(tokens), self.backbone.num_extra_tokens
+        return self.neck(encoded[:, first:], visible, encoded[:, :first])
 
     def loss(self, inputs: dict[str, Tensor], data_samples: TokenLayout) -> dict[str, Tensor]:
         """Compute the losses of Eq. 12, ``loss_<granularity>``.
@@ -192,15 +191,6 @@ class C2FMAE(BaseSelfSupervisor):
         tokens = self.backbone.embed(inputs, data_samples)
         features = self.autoencode(tokens, data_samples.visible)
         return self.head.loss(features, inputs, data_samples)
-
-    def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Sum the losses (Eq. 12); what is logged is the mean over all processes."""
-        total, log = super().parse_losses(losses)
-        if get_world_size() > 1:
-            values = torch.stack([value.detach().float() for value in log.values()])
-            all_reduce(values, op='mean')
-            log = dict(zip(log, values.unbind(), strict=True))
-        return total, log
 
     def extract_feat(self, inputs: dict[str, Tensor] | Tensor) -> tuple:
         """Return the plain ViT's features of the unmasked photograph."""

@@ -139,10 +139,12 @@ class CascadedDecoder(SequenceDecoder):
         depth: Self-attention blocks of a stage.
         mlp_ratio: Hidden width of the MLPs relative to ``dims``.
         cross_attention: False removes cross-attention ("w/o CA" of Table VId).
+        proxies: Read the encoder's class tokens in place of its visible patches: all that is
+            decoded has to pass through them, as in SemanticMIM (docs/semanticmim.md).
         init_cfg: Initialisation, MAE's by default.
 
     Raises:
-        ValueError: ``order`` is no permutation of ``granularities``.
+        ValueError: ``order`` is no permutation of ``granularities``, or nothing reads proxies.
     """
 
     def __init__(
@@ -156,6 +158,7 @@ class CascadedDecoder(SequenceDecoder):
         depth: int = 2,
         mlp_ratio: float = 4.0,
         cross_attention: bool = True,
+        proxies: bool = False,
         init_cfg: dict | list | None = None,
     ) -> None:
         super().__init__(
@@ -165,7 +168,13 @@ class CascadedDecoder(SequenceDecoder):
             raise ValueError(
                 f'decoder order {list(order)}: expected each of {list(granularities)} once'
             )
+        if proxies and not cross_attention:
+            raise ValueError(
+                'proxies=True, cross_attention=False: proxies are read by cross-attention alone, '
+                'leave one of the two options out'
+            )
         self.order = tuple(order)
+        self.proxies = proxies
         self.stages = nn.ModuleDict(
             {
                 name: DecoderStage(dims, num_heads, depth, mlp_ratio, cross_attention)
@@ -194,16 +203,20 @@ class CascadedDecoder(SequenceDecoder):
             return sequence
         return add_at(parts, self.granularities.index(previous), features)
 
-    def forward(self, encoded: Tensor, visible: Tensor) -> dict[str, Tensor]:
+    def forward(self, encoded: Tensor, visible: Tensor, class_tokens: Tensor) -> dict[str, Tensor]:
         """Decode all granularities.
 
         Args:
-            encoded: (B, V, D) encoder features without the class token.
+            encoded: (B, V, D) encoder features without the class tokens.
             visible: (B, V) their positions in the full sequence.
+            class_tokens: (B, P, D) features of the class tokens; read as ``proxies`` alone.
 
         Returns:
             F^k of every granularity, (B, N, C) each.
         """
+        if self.proxies:  # no patch is seen: H is mask tokens alone
+            encoded, visible = encoded[:, :0], visible[:, :0]
+            proxies = self.projection(class_tokens)
         sequence = self.full_sequence(encoded, visible)
         parts = sequence.split(self.num_patches, dim=1)
         outputs: dict[str, Tensor] = {}
@@ -211,6 +224,8 @@ class CascadedDecoder(SequenceDecoder):
         for name in self.order:
             query = parts[self.granularities.index(name)]
             context = self.context(sequence, parts, previous, features)
+            if self.proxies:
+                context = torch.cat([proxies, context], dim=1)
             features = outputs[name] = self.stages[name](query, context)
             previous = name
         return outputs

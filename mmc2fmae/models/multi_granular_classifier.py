@@ -71,8 +71,9 @@ class MultiGranularClassifier(ImageClassifier):
         return self.backbone.embed(inputs, layout)
 
     def pool(self, tokens: Tensor) -> tuple[Tensor]:
-        """Encode (B, L, D) tokens and average all but the class token; returns ((B, D),)."""
-        return (self.backbone.ln2(self.backbone.encode(tokens)[:, 1:].mean(dim=1)),)
+        """Encode (B, L, D) tokens and average all but class tokens; returns ((B, D),)."""
+        patches = self.backbone.encode(tokens)[:, self.backbone.num_extra_tokens :]
+        return (self.backbone.ln2(patches.mean(dim=1)),)
 
     def extract_feat(self, inputs: dict[str, Tensor], stage: str = 'neck') -> tuple[Tensor]:
         """Return the pooled features of a batch."""

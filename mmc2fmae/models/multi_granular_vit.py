@@ -74,12 +74,11 @@ class MultiGranularViT(PlainViT):
             class vector (default 64) and the deviation it starts with (default 1). One without
             ``num_classes`` is continuous, a quantity such as depth at stride 1.
         patch_size: Side of a patch in pixels.
-        **kwargs: Passed to :class:`mmpretrain.models.VisionTransformer` (``arch``: 'deit-small',
-            'base', 'large', 'huge' are ViT-S, B, L, H).
+        **kwargs: Passed to :class:`PlainViT` (``arch``: 'deit-small', 'base', 'large', 'huge' are
+            ViT-S, B, L, H).
 
     Raises:
-        ValueError: The image is no multiple of the patch, a patch no multiple of a stride, or it is
-            to have another number of class tokens than one.
+        ValueError: The image is no multiple of the patch, or a patch no multiple of a stride.
     """
 
     cls_token: nn.Parameter
@@ -96,11 +95,6 @@ class MultiGranularViT(PlainViT):
         super().__init__(
             arch=arch, img_size=img_size, patch_size=patch_size, init_cfg=init_cfg, **kwargs
         )
-        if self.num_extra_tokens != 1:
-            raise ValueError(
-                f'MultiGranularViT has one class token, not {self.num_extra_tokens}: PlainViT '
-                'takes num_cls_tokens'
-            )
         self.pos_embed.requires_grad = False
         self.cells = {'rgb': patch_size}
         self.num_classes = {}
@@ -171,19 +165,20 @@ class MultiGranularViT(PlainViT):
         slots = torch.cat([layout.slots[name] for name in self.cells])
         tokens = torch.cat(parts)
         tokens = torch.empty_like(tokens).index_copy(0, slots, tokens)
-        positions = self.pos_embed[0, 1:][layout.visible % self.num_patches]
+        positions = self.pos_embed[0, self.num_extra_tokens :][layout.visible % self.num_patches]
         return tokens.view(*layout.visible.shape, -1) + positions
 
     def encode(self, tokens: Tensor) -> Tensor:
-        """Encode visible tokens together with the class token (Eq. 1).
+        """Encode visible tokens together with the class tokens, P of them, usually 1 (Eq. 1).
 
         Args:
             tokens: (B, V, D) embedded tokens.
 
         Returns:
-            (B, 1 + V, D) features, class token first, normalised unless ``final_norm=False``.
+            (B, P + V, D) features, class tokens first, normalised unless ``final_norm=False``.
         """
-        cls_token = (self.cls_token + self.pos_embed[:, :1]).expand(len(tokens), -1, -1)
+        cls_token = self.cls_token + self.pos_embed[:, : self.num_extra_tokens]
+        cls_token = cls_token.expand(len(tokens), -1, -1)
         x = torch.cat([cls_token.to(tokens.dtype), tokens], dim=1)
         for layer in self.layers:
             x = layer(x)

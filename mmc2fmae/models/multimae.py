@@ -87,15 +87,16 @@ class OutputAdapter(SequenceDecoder):
         """Decode the task's granularity.
 
         Args:
-            encoded: (B, 1 + V, D) encoder features, class token first.
+            encoded: (B, P + V, D) encoder features, class tokens first.
             visible: (B, V) positions of the others in the full sequence.
 
         Returns:
             (B, N, C) features.
         """
-        sequence = self.full_sequence(encoded[:, 1:], visible)
+        first = encoded.shape[1] - visible.shape[1]
+        sequence = self.full_sequence(encoded[:, first:], visible)
         index = visible.unsqueeze(2).expand(-1, -1, self.dims)
-        context = [self.projection(encoded[:, :1]), sequence.gather(1, index)]
+        context = [self.projection(encoded[:, :first]), sequence.gather(1, index)]
         query = sequence.split(self.num_patches, dim=1)[self.position]
         return self.stage(query, torch.cat(context, dim=1))
 

@@ -141,10 +141,10 @@ class PlainViT(VisionTransformer):
 
     def _use_cls_tokens(self, number: int) -> None:
         """Take another number of class tokens than one."""
-        if number < 1 or not self.with_cls_token:
+        if not isinstance(number, int) or number < 1 or not self.with_cls_token:
             raise ValueError(
-                f'num_cls_tokens={number}, with_cls_token={self.with_cls_token}: expected at least '
-                '1 class token, or with_cls_token=False and no number'
+                f'num_cls_tokens={number!r}, with_cls_token={self.with_cls_token}: expected at '
+                'least 1 class token, or with_cls_token=False and no number'
             )
         self.num_extra_tokens = number
         trained = self.pos_embed.requires_grad  # the parent has frozen its own by now

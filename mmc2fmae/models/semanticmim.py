@@ -10,11 +10,11 @@ from copy import deepcopy
 
 import torch
 from mmengine.registry import MODELS as ROOT_MODELS
-from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from mmc2fmae.models.plain_vit import PlainViT
+from mmc2fmae.models.self_supervisor import SelfSupervisor
 from mmc2fmae.models.tokens import TokenLayout, gather_patches
 
 
@@ -34,14 +34,16 @@ class ProxyViT(PlainViT):
             ``checkpointing``.
 
     Raises:
-        ValueError: ``proxies`` is negative, or an option does not go with proxies.
+        ValueError: ``proxies`` is no number of tokens, or an option does not go with proxies.
     """
 
     cls_token: nn.Parameter
 
     def __init__(self, proxies: int = 0, depth_scaled_init: bool = False, **kwargs) -> None:
-        if proxies < 0:
-            raise ValueError(f'proxies is {proxies}: expected 0 (the baseline) or a number of them')
+        if not isinstance(proxies, int) or proxies < 0:
+            raise ValueError(
+                f'proxies is {proxies!r}: expected 0 (the baseline) or a number of them'
+            )
         refused = {'num_cls_tokens', 'with_cls_token', 'window_size', 'checkpointing'} & set(kwargs)
         if refused:
             raise ValueError(
@@ -125,7 +127,7 @@ class ProxyViT(PlainViT):
 
 
 @MODELS.register_module()
-class SemanticMIM(BaseSelfSupervisor):
+class SemanticMIM(SelfSupervisor):
     """Predict a target of every masked patch, through proxies or, as the baseline, directly.
 
     Args:

@@ -30,7 +30,7 @@ class HOGTarget(HOGGenerator):
         gaussian_window: Side in pixels of the window that weighs gradients, side by side.
 
     Raises:
-        ValueError: Cells or windows do not divide the patch.
+        ValueError: Cells or windows do not divide the patch, or a number is none.
     """
 
     def __init__(
@@ -41,6 +41,11 @@ class HOGTarget(HOGGenerator):
         pool: int = 8,
         gaussian_window: int = 16,
     ) -> None:
+        for name, value in dict(nbins=nbins, pool=pool, gaussian_window=gaussian_window).items():
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(
+                    f'{name} of HOGTarget is {value!r}: expected a whole number from 1'
+                )
         if patch_size % pool or patch_size % gaussian_window:
             raise ValueError(
                 f'patches of {patch_size} pixels, cells of {pool}, windows of {gaussian_window}: '
@@ -72,6 +77,7 @@ class DiscreteTokenTarget(BaseModule):
     """BEiT's target (arXiv 2106.08254): the token that DALL-E's frozen encoder gives the patch.
 
     The encoder sees the same crop, resized so that one of its tokens covers a patch (224 to 112).
+    Checkpoints do not hold it: it never changes, and each start, a resumed one too, reads its file.
 
     Args:
         grid: Rows and columns of patches. SemanticMIM fills it in.
@@ -94,6 +100,8 @@ class DiscreteTokenTarget(BaseModule):
         self.weights = weights
         self.dims = vocab_size
         self.encoder = DALLEEncoder(vocab_size=vocab_size, **encoder).requires_grad_(False)
+        self._register_state_dict_hook(self._leave_encoder_out)
+        self._register_load_state_dict_pre_hook(self._keep_own_encoder)
 
     def init_weights(self) -> None:
         """Fill the encoder from its file.
@@ -115,6 +123,15 @@ class DiscreteTokenTarget(BaseModule):
         if {k: v.shape for k, v in found.items()} != {k: v.shape for k, v in own.items()}:
             raise CheckpointMismatch(f"{self.weights} does not fit DALL-E's encoder: {advice}")
         self.encoder.load_state_dict(found)
+
+    @staticmethod
+    def _leave_encoder_out(module, state_dict: dict, prefix: str, local_metadata: dict) -> None:
+        for key in [key for key in state_dict if key.startswith(f'{prefix}encoder.')]:
+            del state_dict[key]
+
+    def _keep_own_encoder(self, state_dict: dict, prefix: str, *args) -> None:
+        own = self.encoder.state_dict(prefix=f'{prefix}encoder.')
+        state_dict.update({key: value for key, value in own.items() if key not in state_dict})
 
     @torch.no_grad()
     def forward(self, images: Tensor, pixels: Tensor) -> Tensor:

@@ -67,6 +67,7 @@ def describe_study(study: Study, examples: Sequence[Sample]) -> dict:
         grid=study.grid,
         uploads=study.uploads,
         num_visible=study.masking.num_visible,
+        class_tokens=arch.num_extra_tokens,
         normalises=study.autoencoder.normalises,
         strategies=STRATEGIES,
         curriculum=[[t, *curriculum(t)] for t in times.tolist()],

@@ -8,7 +8,7 @@ const title = (name) => TITLES[name] || name;
 
 let about; // what the model offers
 let sample = null; // what the chosen image has
-let query = null; // [row, column] whose attention is shown; null is the class token
+let query = null; // whose attention is shown: [row, column], a proxy's number, or null, the class token(s)
 let busy = false; // a view is being drawn ...
 let outdated = false; // ... and the controls have changed since
 
@@ -92,6 +92,13 @@ function buildControls() {
     byId('seed').value = Number(byId('seed').value) + 1;
     changed();
   });
+  if (about.class_tokens > 1) {
+    byId('class-token').textContent = 'All proxies';
+    byId('proxies').hidden = false;
+    byId('proxies').append('Proxy', ...Array.from({ length: about.class_tokens }, (_, index) => make(
+      'button', { type: 'button', 'aria-pressed': 'false', onclick: () => askFor(index) }, String(index),
+    )));
+  }
   byId('class-token').addEventListener('click', () => askFor(null));
   byId('controls').addEventListener('submit', (event) => event.preventDefault());
   drawCurve();
@@ -272,13 +279,17 @@ function show(view) {
   byId('rgb-heading').textContent = !about.normalises ? '' : byId('target-stats').checked
     ? "predicted pixels are un-normalised with the target patches' mean and deviation"
     : 'predicted pixels are the raw normalised output, around the mean colour';
-  const who = query ? `patch (${query.join(', ')})` : 'class token';
+  const patch = Array.isArray(query);
+  const who = nameOf(query);
   setPicture('rgb', 'attention', view.attention, who, `Attention of the ${who} to the whole photograph`);
   byId('peak').textContent = `The lightest colour is ${view.peak.toFixed(1)} × even attention.`;
-  byId('class-token').disabled = !query;
+  byId('class-token').disabled = query === null;
+  byId('proxies').querySelectorAll('button').forEach((button, index) => {
+    button.setAttribute('aria-pressed', String(index === query));
+  });
   document.querySelectorAll('.mark').forEach((mark) => {
-    mark.hidden = !query;
-    if (!query) return;
+    mark.hidden = !patch;
+    if (!patch) return;
     const [height, width] = about.grid.map((n) => 100 / n);
     Object.assign(mark.style, {
       top: `${query[0] * height}%`, left: `${query[1] * width}%`, width: `${width}%`, height: `${height}%`,
@@ -339,8 +350,14 @@ function showLegend(name, entries) {
 
 // Whose attention
 
-function askFor(patch) {
-  query = patch;
+function nameOf(who) {
+  if (Array.isArray(who)) return `patch (${who.join(', ')})`;
+  if (who !== null) return `proxy ${who}`;
+  return about.class_tokens > 1 ? 'proxies (mean)' : 'class token';
+}
+
+function askFor(who) {
+  query = who;
   refresh();
 }
 
@@ -355,7 +372,7 @@ function moveQuery(event) {
   if (event.key === 'Escape') return askFor(null);
   if (!steps[event.key]) return undefined;
   event.preventDefault();
-  const from = query || about.grid.map((n) => Math.floor(n / 2));
+  const from = Array.isArray(query) ? query : about.grid.map((n) => Math.floor(n / 2));
   return askFor(from.map((place, axis) => Math.min(about.grid[axis] - 1, Math.max(0, place + steps[event.key][axis]))));
 }
 

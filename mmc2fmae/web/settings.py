@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -36,7 +37,8 @@ class Settings:
         visible: Visible tokens of each granularity; None draws them as in training.
         total: Visible tokens over all granularities where they are drawn.
         seed: Seed of everything that is drawn.
-        query: Whose attention is shown: a patch's (row, column), or None for the class token.
+        query: Whose attention is shown: a patch's (row, column), the number of a class token from 0
+            (SemanticMIM's proxies), or None for the mean over the class tokens.
         target_stats: Undo the normalisation of pixels with the target patches' statistics.
     """
 
@@ -45,7 +47,7 @@ class Settings:
     visible: dict[str, int] | None
     total: int
     seed: int
-    query: tuple[int, int] | None
+    query: tuple[int, int] | int | None
     target_stats: bool
 
 
@@ -68,7 +70,7 @@ def read_settings(fields: dict) -> Settings:
             visible=visible,
             total=int(fields['total']),
             seed=int(fields['seed']),
-            query=None if query is None else (int(query[0]), int(query[1])),
+            query=query if query is None else _read_query(query),
             target_stats=bool(fields['target_stats']),
         )
     except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError) as error:
@@ -82,6 +84,13 @@ def read_settings(fields: dict) -> Settings:
     if settings.seed < 0:
         raise ValueError(f'seed is {settings.seed}: expected a whole number from 0')
     return settings
+
+
+def _read_query(query: Any) -> tuple[int, int] | int:
+    if isinstance(query, int):
+        return query
+    row, column = query
+    return int(row), int(column)
 
 
 def curriculum_of(strategy: str, trained: Curriculum) -> Curriculum:

@@ -185,13 +185,17 @@ class Study:
         return scene.attention
 
     def _attention_picture(
-        self, weights: Tensor, scene: Scene, query: tuple[int, int] | None
+        self, weights: Tensor, scene: Scene, query: tuple[int, int] | int | None
     ) -> tuple[np.ndarray, float]:
-        if query and not all(0 <= q < n for q, n in zip(query, self.grid, strict=True)):
+        if isinstance(query, tuple) and not all(
+            0 <= q < n for q, n in zip(query, self.grid, strict=True)
+        ):
             raise ValueError(
                 f'patch {query} is outside of the {self.grid[0]} x {self.grid[1]} patches'
             )
-        values = query_map(weights, query or 'cls', self.grid, self.grid).mean(dim=0)
+        values = query_map(weights, 'cls' if query is None else query, self.grid, self.grid).mean(
+            dim=0
+        )
         photo = enlarge(to_picture(scene.inputs['rgb'][0], self._side(scene)))
         peak = float(values.max())
         return picture_of('overlay', photo, values, peak), peak

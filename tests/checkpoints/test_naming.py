@@ -132,3 +132,18 @@ def test_keys_and_values_that_one_layer_computes_are_taken_apart():
     fused = fuse_qkv(weights)
     assert list(fused) == ['layers.0.attn.qkv.weight']
     assert torch.equal(fused['layers.0.attn.qkv.weight'], torch.cat([q, k, v]))
+
+
+@pytest.mark.parametrize('suffix', ['', '_proj'], ids=['maskfeat', 'beit'])
+def test_both_spellings_of_the_public_semanticmim_are_read(suffix):
+    q, k, v = (torch.full((2, 2), float(i)) for i in range(3))
+    weights = {
+        f'backbone.layers.0.attn.q{suffix}.weight': q,
+        f'backbone.layers.0.attn.kv{suffix}.weight': torch.cat([k, v]),
+        'backbone.layers.0.attn.q_bias': q[0],
+        'backbone.layers.0.attn.v_bias': v[0],
+    }
+    own, beside, strange = to_our_names(weights, MMPRETRAIN, 'backbone.')
+    assert not beside and not strange
+    assert torch.equal(own['layers.0.attn.qkv.weight'], torch.cat([q, k, v]))
+    assert own['layers.0.attn.qkv.bias'].tolist() == [0, 0, 0, 0, 2, 2]

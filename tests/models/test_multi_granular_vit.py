@@ -116,7 +116,6 @@ def test_initialisation_is_maes(config, build):
             dict(granularities=dict(semantic=dict(num_classes=256))),
             'semantic has 256 classes: expected 2 to 255',
         ),
-        (dict(num_cls_tokens=3), 'MultiGranularViT has one class token, not 3'),
     ],
 )
 def test_impossible_sizes_are_refused(config, build, change, message):

@@ -1,5 +1,7 @@
 """SemanticMIM: which tokens see which, both phases against plain operations, and its targets."""
 
+from itertools import product
+
 import pytest
 import torch
 from mmpretrain.models.losses import PixelReconstructionLoss
@@ -248,8 +250,17 @@ def test_another_number_of_proxies_is_refused(semanticmim, tmp_path):
 
 
 def test_bad_options_are_refused():
-    with pytest.raises(ValueError, match='proxies is -1: expected 0'):
-        ProxyViT(proxies=-1, **SIZES)
+    for proxies in (-1, 2.0, '8', None):
+        with pytest.raises(ValueError, match=f'proxies is {proxies!r}: expected 0'):
+            ProxyViT(proxies=proxies, **SIZES)
+    for number in (0, -1, 2.0, '8', None):
+        with pytest.raises(ValueError, match=f'num_cls_tokens={number!r}, .*expected at least 1'):
+            PlainViT(num_cls_tokens=number, **SIZES)
+    for name, value in product(('nbins', 'pool', 'gaussian_window'), (0, -4, 2.0, '4', None)):
+        with pytest.raises(ValueError, match=f'{name} of HOGTarget is {value!r}: expected a whole'):
+            HOGTarget(
+                grid=(4, 4), patch_size=8, **(dict(pool=4, gaussian_window=8) | {name: value})
+            )
     with pytest.raises(ValueError, match='takes no num_cls_tokens: proxies alone'):
         ProxyViT(proxies=0, num_cls_tokens=4, **SIZES)
     with pytest.raises(ValueError, match=r'patches of 8 pixels, cells of 5, .* divisors'):
@@ -283,6 +294,17 @@ def test_token_target_asks_the_encoder_about_the_crop_at_8_pixels_a_patch(tokeni
     assert expected.shape == (2, 3, 3)
     assert torch.equal(target(pixels, pixels), expected.flatten(1))
     assert not any(parameter.requires_grad for parameter in target.parameters())
+
+
+def test_the_tokenizer_is_in_no_checkpoint_and_stays_what_it_is_when_one_is_loaded(tokenizer):
+    target = DiscreteTokenTarget(grid=(3, 3), patch_size=8, weights=str(tokenizer[0]), **TOKENS)
+    target.init_weights()
+    model = torch.nn.ModuleDict(dict(head=torch.nn.Linear(2, 2), target=target))
+    saved = model.state_dict()
+    assert list(saved) == ['head.weight', 'head.bias']
+    model.load_state_dict(saved)  # strictly: nothing is missing
+    weights = target.encoder.state_dict()
+    assert all(torch.equal(weights[key], x) for key, x in tokenizer[1].state_dict().items())
 
 
 def test_beit_loss_is_the_mean_cross_entropy_of_masked_patches(semanticmim, tokenizer):

@@ -18,6 +18,7 @@ def save_run(path: Path, cfg: Config) -> Path:
     """Write a checkpoint with the random weights of a config's model, as a run would."""
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
+    torch.nn.init.normal_(model.backbone.cls_token)  # else proxies are all alike
     torch.save(dict(meta=dict(cfg=cfg.pretty_text), state_dict=model.state_dict()), path)
     return path
 

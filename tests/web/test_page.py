@@ -14,6 +14,8 @@ from PIL import Image
 pytest.importorskip('uvicorn', reason="needs the extra 'web'")
 playwright = pytest.importorskip('playwright.sync_api', reason='needs playwright')
 
+from tests.web.conftest import save_run  # noqa: E402
+
 ROOT = Path(__file__).parents[2]
 CHROMIUM = os.environ.get('CHROMIUM') or shutil.which('chromium') or ''
 FLAGS = [
@@ -32,8 +34,11 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def url(checkpoint):
+def url(request, checkpoint, cfg, tmp_path):
     """Start the tool on a free port; returns the address that it prints."""
+    if request.param > 1:
+        cfg.model.backbone.num_cls_tokens = request.param
+        checkpoint = save_run(tmp_path / 'epoch_1.pth', cfg)
     tool = subprocess.Popen(
         [sys.executable, 'tools/web_demo.py', str(checkpoint), '--port', '0'],
         cwd=ROOT,
@@ -130,6 +135,7 @@ def use_controls(page, tmp_path):
     assert page.inner_text('#rgb-attention-note') == 'patch (1, 3)'
     changed_by(page, lambda: page.click('#class-token'))
     assert page.inner_text('#rgb-attention-note') == 'class token'
+    assert page.is_hidden('#proxies')
 
     shot = page.screenshot(path=tmp_path / 'page.png')
     assert len(shot) > 20_000
@@ -157,6 +163,25 @@ def make_mistakes(page, tmp_path):
     assert page.inner_text('#rgb-original-note') == 'a.png'
 
 
+@pytest.mark.parametrize('url', [3], indirect=True)
+def test_a_user_asks_proxies(page):
+    assert page.inner_text('#rgb-attention-note') == 'proxies (mean)'
+    buttons = page.locator('#proxies button')
+    assert buttons.all_inner_texts() == ['0', '1', '2']
+    for index in (0, 2):
+        changed = changed_by(page, buttons.nth(index).click)
+        assert changed == {'rgb-attention'}
+        assert page.inner_text('#rgb-attention-note') == f'proxy {index}'
+        assert page.is_hidden('#rgb-attention-frame .mark')
+    pressed = [button.get_attribute('aria-pressed') for button in buttons.all()]
+    assert pressed == ['false', 'false', 'true']
+    changed_by(page, lambda: page.press('#rgb-attention-frame', 'ArrowDown'))
+    assert page.inner_text('#rgb-attention-note') == 'patch (3, 2)'
+    changed_by(page, lambda: page.click('#class-token'))
+    assert page.inner_text('#rgb-attention-note') == 'proxies (mean)'
+
+
+@pytest.mark.parametrize('url', [1], indirect=True)
 def test_a_user_uploads_masks_clicks_and_errs(page, tmp_path):
     # One test: the tool takes much longer to start than all of this.
     use_controls(page, tmp_path)

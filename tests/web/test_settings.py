@@ -120,6 +120,8 @@ def test_obstacles_name_the_missing_maps():
         (dict(t=float('nan')), 'position t is nan'),
         (dict(seed=-1), 'seed is -1'),
         (dict(query=[3]), 'reload the page'),
+        (dict(query='proxy'), 'reload the page'),
+        (dict(query=[1, 2, 3]), 'reload the page'),
         (dict(total='many'), 'reload the page'),
         (dict(total=float('inf')), 'reload the page'),
         (dict(visible=[1, 2]), 'reload the page'),

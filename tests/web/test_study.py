@@ -5,6 +5,7 @@ from mmengine.config import Config
 
 from mmc2fmae.errors import CheckpointMismatch
 from mmc2fmae.visualization.reconstruction import MASKED
+from mmc2fmae.web.app import describe_study
 from mmc2fmae.web.settings import read_settings
 from mmc2fmae.web.study import enlarge, find_examples, open_study
 from tests.web.conftest import controls, save_run
@@ -124,6 +125,23 @@ def test_attention_is_that_of_the_query_on_the_unmasked_photograph(study, scene)
         assert view.peak == pytest.approx(float(relative.max()), rel=1e-4)
     with pytest.raises(ValueError, match='outside of the 4 x 4 patches'):
         study.view(scene, settings(query=(4, 0)))
+
+
+def test_attention_of_each_proxy_and_of_their_mean(cfg, scene, tmp_path):
+    cfg.model.backbone.num_cls_tokens = 3
+    cfg.model.neck.proxies = True
+    study = open_study(save_run(tmp_path / 'epoch_1.pth', cfg))
+    weights = study._attention(scene)  # (2, 3 + 16, 3 + 16)
+    scene.attention = None  # that of another model
+    for query, rows in ((None, slice(0, 3)), (0, [0]), (2, [2]), ((0, 0), [3])):
+        looks = weights[:, rows].mean(1)[:, 3:]
+        relative = (looks / looks.mean(1, keepdim=True)).mean(0)
+        view = study.view(scene, settings(query=query))
+        assert view.peak == pytest.approx(float(relative.max()), rel=1e-4)
+    for query in (3, -1):
+        with pytest.raises(ValueError, match=f'proxy:{query}: the ViT has class tokens 0 to 2'):
+            study.view(scene, settings(query=query))
+    assert describe_study(study, [])['class_tokens'] == 3
 
 
 def test_legends_name_what_is_shown(study, scene):

@@ -1,8 +1,9 @@
-"""Time the ViT-B training step, alone or alternating with the official MultiMAE code.
+"""Time the training step, alone or alternating with the public code of a baseline.
 
-The other side is a checkout of EPFL-VILAB/MultiMAE given by --multimae (it is not part of this
-project): three granularities, rgb and two label maps at stride 4, the same visible tokens, the same
-losses on masked patches, AdamW, fp32. Steps alternate A B A B, the ratio is taken pair by pair.
+The other side is a checkout that is not part of this project. --multimae, EPFL-VILAB/MultiMAE:
+three granularities, rgb and two label maps at stride 4. --semanticmim, yyk-wew/SemanticMIM:
+MaskFeat with 8 proxies, 80 % masked. Either way the same visible tokens, the same losses on masked
+patches, AdamW, fp32; steps alternate A B A B, the ratio is taken pair by pair.
 """
 
 import argparse
@@ -10,7 +11,7 @@ import statistics
 import sys
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -22,44 +23,51 @@ from mmengine.logging import MMLogger
 import mmc2fmae  # noqa: F401  (first: it closes the gaps of the stack)
 from mmc2fmae.env import collect
 
-CONFIG = Path(__file__).parents[2] / 'configs/pretrain/c2fmae_vitb_1600e.py'
+CONFIGS = Path(__file__).parents[2] / 'configs/pretrain'
+CONFIG = CONFIGS / 'c2fmae_vitb_1600e.py'
+SEMANTICMIM = CONFIGS / 'semanticmim/semanticmim_maskfeat_vitb_300e.py'
 CLASSES = dict(instance=134, semantic=133)
+MEAN = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1)
+STD = torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1)
 
 
-def make_batches(batch: int, count: int) -> list[dict]:
-    """Draw random images, label maps and masks; V = 98 of 588 tokens are visible."""
+def make_batches(
+    batch: int, count: int, names: Sequence[str] = ('rgb', *CLASSES), number: int = 98
+) -> list[dict]:
+    """Draw random images, label maps and masks; ``number`` tokens of all are visible."""
     generator = torch.Generator().manual_seed(0)
     batches = []
     for _ in range(count):
-        shares = torch._sample_dirichlet(torch.ones(batch, 3), generator=generator)
+        shares = torch._sample_dirichlet(torch.ones(batch, len(names)), generator=generator)
         samples = []
         for share in shares:
-            visible = (share * 98).floor().long()
-            visible[0] += 98 - visible.sum()
+            visible = (share * number).floor().long()
+            visible[0] += number - visible.sum()
             masks = {}
-            for name, v in zip(('rgb', 'instance', 'semantic'), visible.tolist(), strict=True):
+            for name, v in zip(names, visible.tolist(), strict=True):
                 mask = torch.ones(196, dtype=torch.bool)
                 mask[torch.randperm(196, generator=generator)[:v]] = False
                 masks[name] = mask
             inputs = dict(
                 rgb=torch.randint(0, 256, (3, 224, 224), generator=generator, dtype=torch.uint8)
             )
-            for name, classes in CLASSES.items():
+            for name in names[1:]:
                 inputs[name] = torch.randint(
-                    0, classes, (56, 56), generator=generator, dtype=torch.uint8
+                    0, CLASSES[name], (56, 56), generator=generator, dtype=torch.uint8
                 )
             samples.append(dict(inputs=inputs, masks=masks))
         batches.append(default_collate(samples))
     return batches
 
 
-def our_step(compile_model: bool) -> Callable[[dict], None]:
-    """Build the paper's model and return a function that trains on one batch."""
+def our_step(config: Path, arch: str, compile_model: bool) -> Callable[[dict], None]:
+    """Build the model of a config and return a function that trains on one batch."""
     from mmpretrain.registry import MODELS
 
-    cfg = Config.fromfile(CONFIG)
-    for name, classes in CLASSES.items():
-        cfg.model.backbone.granularities[name].num_classes = classes
+    cfg = Config.fromfile(config)
+    for name, spec in cfg.model.backbone.get('granularities', {}).items():
+        spec.num_classes = CLASSES[name]
+    cfg.model.backbone.arch = arch
     cfg.model.compile = compile_model
     model = MODELS.build(cfg.model)
     model.init_weights()
@@ -119,12 +127,10 @@ def multimae_step(checkout: Path) -> Callable[[dict], None]:
     model, losses = multimae_model(checkout)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-4, betas=(0.9, 0.95))
-    mean = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1)
-    std = torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1)
 
     def step(batch: dict) -> None:
         inputs = {name: batch['inputs'][name].long() for name in CLASSES}
-        inputs = dict(rgb=(batch['inputs']['rgb'].float() - mean) / std, **inputs)
+        inputs = dict(rgb=(batch['inputs']['rgb'].float() - MEAN) / STD, **inputs)
         masks = {name: batch['masks'][name].long() for name in losses}
         order = torch.cat(list(masks.values()), dim=1).argsort(dim=1, stable=True)
         # Masks passed in are taken for one image (all tokens would be encoded for a batch), so ours
@@ -140,21 +146,65 @@ def multimae_step(checkout: Path) -> Callable[[dict], None]:
     return step
 
 
+def semanticmim_step(checkout: Path, arch: str) -> Callable[[dict], None]:
+    """Build SemanticMIM from its checkout and return a function that trains on one batch."""
+    sys.path.insert(0, str(checkout))
+    from maskfeat import maskfeat
+    from mmpretrain.structures import DataSample
+
+    width = maskfeat.MaskFeatViTOurs.arch_zoo[arch]['embed_dims']
+
+    model = maskfeat.MaskFeatOurs(
+        backbone=dict(
+            type='MaskFeatViTOurs', arch=arch, patch_size=16, num_cls_tokens=8, use_bottleneck=True
+        ),
+        neck=dict(type='LinearNeck', in_channels=width, out_channels=108, norm_cfg=None),
+        head=dict(type='MIMHead', loss=dict(type='PixelReconstructionLoss', criterion='L2')),
+        target_generator=dict(type='HOGGenerator', nbins=9, pool=8, gaussian_window=16),
+    )
+    model.init_weights()
+    model.train()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-4, betas=(0.9, 0.999))
+
+    def step(batch: dict) -> None:
+        samples = []
+        for mask in batch['masks']['rgb'].view(-1, 14, 14):
+            samples.append(DataSample())
+            samples[-1].img_index, samples[-1].mask_index = 1.0 - mask.float(), mask.long()
+        loss = model((batch['inputs']['rgb'].float() - MEAN) / STD, samples, mode='loss')['loss']
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
 def main() -> None:
     """Time the steps and print medians and the ratio."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--multimae', type=Path, help='checkout of EPFL-VILAB/MultiMAE')
+    other = parser.add_mutually_exclusive_group()
+    other.add_argument('--multimae', type=Path, help='checkout of EPFL-VILAB/MultiMAE')
+    other.add_argument('--semanticmim', type=Path, help='checkout of yyk-wew/SemanticMIM')
+    parser.add_argument('--arch', default='base', help='deit-small, base or large')
     parser.add_argument('--batch', type=int, default=16)
     parser.add_argument('--steps', type=int, default=7)
     parser.add_argument('--compile', action='store_true')
     args = parser.parse_args()
+    if args.multimae and args.arch != 'base':
+        parser.error('--arch: the side of MultiMAE is a ViT-B')
     MMLogger.get_instance('benchmark', log_level='WARNING')
-    sides = dict(ours=our_step(args.compile))
-    if args.multimae:
-        sides['multimae'] = multimae_step(args.multimae)
+    sides = dict(
+        ours=our_step(SEMANTICMIM if args.semanticmim else CONFIG, args.arch, args.compile)
+    )
     batches = make_batches(args.batch, args.steps + 1)
+    if args.multimae:
+        sides['theirs'] = multimae_step(args.multimae)
+    elif args.semanticmim:
+        sides['theirs'] = semanticmim_step(args.semanticmim, args.arch)
+        batches = make_batches(args.batch, args.steps + 1, ('rgb',), 39)
     times: dict[str, list[float]] = {name: [] for name in sides}
     for i, batch in enumerate(batches):
         for name, step in sides.items():
@@ -167,10 +217,10 @@ def main() -> None:
     print(f'commit {record["commit"]}, torch {record["versions"]["torch"]}, {record["hardware"]}')
     for name, values in times.items():
         print(f'{name}: median {statistics.median(values):.2f} s a step of {args.batch} images')
-    if args.multimae:
-        ratios = [a / b for a, b in zip(times['ours'], times['multimae'], strict=True)]
+    if 'theirs' in times:
+        ratios = [a / b for a, b in zip(times['ours'], times['theirs'], strict=True)]
         print(
-            f'ours / multimae: median {statistics.median(ratios):.3f}, '
+            f'ours / theirs: median {statistics.median(ratios):.3f}, '
             f'from {min(ratios):.3f} to {max(ratios):.3f}'
         )
 
