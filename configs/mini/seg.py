@@ -26,6 +26,7 @@ model = dict(
     test_cfg=dict(mode='whole'),
 )
 dataset = dict(
+    type='BaseSegDataset',
     data_root=data_root,
     metainfo=dict(classes=classes),
     img_suffix='.jpg',

@@ -50,8 +50,8 @@ def draw_predictions(
         raise FileNotFoundError(
             f'{images} is or has no photograph ending in {", ".join(IMAGE_SUFFIXES)}'
         )
-    checkpoint = find_checkpoint(checkpoint)
     _require_unique_names(photos[:most])
+    checkpoint = find_checkpoint(checkpoint)
     photos, unreadable = _readable(photos[:most])
     if scope == 'mmdet':
         from mmdet.apis import DetInferencer as Inferencer

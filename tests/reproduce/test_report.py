@@ -235,7 +235,8 @@ def test_logs_are_linked_only_where_they_come_along(bench, filled, tmp_path):
 
 
 def test_a_damaged_result_is_named_and_missing_in_the_report(bench, filled, capsys):
-    stage = filled.stages[filled.cells['tablea', 'a', 0]]
+    (key,) = filled.cells['tablea', 'a', 0]
+    stage = filled.stages[key]
     path = results.stage_folder(bench.work_dir, stage) / 'result.json'
     path.write_text('{')
     assert len(make_report(filled, bench.work_dir).results) == len(filled.stages) - 1

@@ -27,7 +27,8 @@ def damaged(text):
 def test_no_damaged_state_file_ends_in_a_traceback(bench, capsys):
     plan = bench.plan('mini', tables=['tablea'])
     run(bench, plan)
-    stage = plan.stages[plan.cells['tablea', 'a', 0]]
+    (key,) = plan.cells['tablea', 'a', 0]
+    stage = plan.stages[key]
     folder, tried = results.stage_folder(bench.work_dir, stage), 0
     for name in ('result.json', 'stage.json'):
         path = folder / name
@@ -58,7 +59,8 @@ def test_a_run_does_damaged_stages_again_and_nothing_else(bench):
     plan = bench.plan('mini', tables=['tablea'])
     run(bench, plan)
     before = len(bench.started())
-    stage = plan.stages[plan.cells['tablea', 'a', 0]]
+    (key,) = plan.cells['tablea', 'a', 0]
+    stage = plan.stages[key]
     folder = results.stage_folder(bench.work_dir, stage)
     whole = json.loads((folder / 'result.json').read_text())
     for text in TEXTS:
