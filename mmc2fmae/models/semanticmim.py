@@ -28,6 +28,8 @@ class ProxyViT(PlainViT):
     Args:
         proxies: Number of proxies, P. 0 is the baseline: one class token, and ordinary attention
             among class token, visible and masked patches.
+        init_std: Deviation of weights, tokens and positions at the start. 0.02 is for ViT-B; in a
+            narrow encoder it is so small that fine-tuning suffers (docs/semanticmim.md).
         depth_scaled_init: Divide what the i-th block (from 1) writes by sqrt(2 i) at the start, in
             both stacks, as BEiT does.
         **kwargs: Passed to :class:`PlainViT`, but ``num_cls_tokens``, ``window_size`` and
@@ -39,7 +41,13 @@ class ProxyViT(PlainViT):
 
     cls_token: nn.Parameter
 
-    def __init__(self, proxies: int = 0, depth_scaled_init: bool = False, **kwargs) -> None:
+    def __init__(
+        self,
+        proxies: int = 0,
+        init_std: float = 0.02,
+        depth_scaled_init: bool = False,
+        **kwargs,
+    ) -> None:
         if not isinstance(proxies, int) or proxies < 0:
             raise ValueError(
                 f'proxies is {proxies!r}: expected 0 (the baseline) or a number of them'
@@ -52,19 +60,20 @@ class ProxyViT(PlainViT):
             )
         super().__init__(num_cls_tokens=max(proxies, 1), **kwargs)
         self.proxies = proxies
+        self.init_std = init_std
         self.depth_scaled_init = depth_scaled_init
         self.mask_token = nn.Parameter(torch.zeros(1, 1, self.embed_dims))
         if proxies:  # blocks of the same type with weights of their own
             self.reconstruction = deepcopy(self.layers)
 
     def init_weights(self) -> None:
-        """Draw weights, tokens and positions from N(0, 0.02²), as MaskFeat and BEiT do."""
+        """Draw weights, tokens and positions from N(0, init_std²), as MaskFeat and BEiT do."""
         super().init_weights()
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Conv2d):
-                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.trunc_normal_(module.weight, std=self.init_std)
         for token in (self.cls_token, self.mask_token, self.pos_embed):
-            nn.init.trunc_normal_(token, std=0.02)
+            nn.init.trunc_normal_(token, std=self.init_std)
         if self.depth_scaled_init:
             for stack in (self.layers, self.reconstruction if self.proxies else ()):
                 for i, layer in enumerate(stack, start=1):

@@ -167,6 +167,14 @@ def test_beit_starts_with_what_deeper_blocks_write_smaller_in_both_stacks():
             assert torch.equal(layer.attn.gamma1.weight, torch.full((96,), 0.1))
 
 
+@pytest.mark.parametrize(('options', 'std'), [({}, 0.02), (dict(init_std=0.07), 0.07)])
+def test_weights_and_positions_start_as_large_as_asked(options, std):
+    vit = ProxyViT(proxies=1, **(SIZES | dict(arch=ARCH | dict(embed_dims=96))), **options)
+    vit.init_weights()
+    for drawn in (vit.pos_embed, vit.layers[0].attn.qkv.weight, vit.patch_embed.projection.weight):
+        assert drawn.std().item() == pytest.approx(std, rel=0.1)
+
+
 def test_hog_target_equals_that_of_maskfeat():
     torch.manual_seed(0)
     images = torch.randn(2, 3, 224, 224)
