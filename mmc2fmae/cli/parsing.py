@@ -20,6 +20,13 @@ class Parser(argparse.ArgumentParser):
     Shells leave them alone in ``--data-root=~/x``, in ``data_root=~/x`` and in quotes.
     """
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; options may stand between a positional argument and one that may be left out."""
+        # Until Python 3.12 the latter counts as left out as soon as an option follows the former.
+        if any(not action.option_strings and action.nargs == '?' for action in self._actions):
+            return self.parse_intermixed_args(args, namespace)
+        return super().parse_args(args, namespace)
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse; what is unknown is an error of the innermost parser, which knows its options."""
         namespace, unknown = super().parse_known_args(args, namespace)

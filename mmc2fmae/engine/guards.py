@@ -184,7 +184,8 @@ def _other_classes(weights: dict[str, Tensor], model: nn.Module) -> list[str]:
     own = model.state_dict()
     return [
         f'{key} was trained for {len(weights[key])} outputs, the model has {len(own[key])}: set '
-        "the head's num_classes to that of the checkpoint, or take the encoder alone (--checkpoint)"
+        "the head's num_classes to that of the checkpoint (--classes, or test the run's folder, "
+        'which knows them), or take the encoder alone (--checkpoint)'
         for key in own
         if 'head' in key
         and key.endswith('weight')
