@@ -64,6 +64,24 @@ def run_folder(name: str | Path) -> Path | None:
     return path.parent if path.suffix == '.pth' and path.is_file() else None
 
 
+def require_weights(name: str, checkpoint: str | None) -> str:
+    """Return the weights that a command reads beside a config: the run itself stands for both.
+
+    Args:
+        name: Config or run.
+        checkpoint: Checkpoint, where the command line has one.
+
+    Raises:
+        ConfigError: There are none.
+    """
+    if not (checkpoint or run_folder(name)):
+        raise ConfigError(
+            f'{name}: a checkpoint is missing after the config; or give the folder of a run in '
+            'place of both'
+        )
+    return checkpoint or name
+
+
 def _of_run(folder: Path) -> Path:
     """Return the config that a training left in its folder, with all of its options."""
     found = sorted(folder.glob('*.py'))

@@ -3,7 +3,7 @@
 import argparse
 
 from mmc2fmae.cli.run_options import add_common_arguments
-from mmc2fmae.configs import blame, run_folder
+from mmc2fmae.configs import blame, require_weights
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,11 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Test."""
-    if not (args.checkpoint or run_folder(args.config)):
-        raise ValueError(
-            f'{args.config}: which weights? Give a checkpoint after the config, or the folder of a '
-            'run in place of both'
-        )
+    checkpoint = require_weights(args.config, args.checkpoint)
     from mmc2fmae.engine import launch
     from mmc2fmae.evaluation import prediction_file  # noqa: F401  (registers the metric)
 
@@ -42,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
         metric = dict(type='PredictionFile', path=args.predictions)
         metrics = cfg.test_evaluator
         cfg.test_evaluator = [*(metrics if isinstance(metrics, list) else [metrics]), metric]
-    cfg.load_from = launch.local_checkpoint(args.checkpoint or args.config)
+    cfg.load_from = launch.local_checkpoint(checkpoint)
     cfg.resume = False  # the config of a run that was resumed says so
     with blame(args.config, launch.is_config_mistake):
         launch.build_runner(cfg, launch.TestRunner).test()

@@ -175,7 +175,7 @@ def start_of(runner: Runner) -> str:
     tensors = [tensor for part in beside.values() for tensor in part.parameters()]
     return (
         f'backbone of {checkpoint}; {", ".join(beside)} start anew: {len(tensors)} tensors, '
-        f'{sum(tensor.numel() for tensor in tensors) / 1e6:.1f} M parameters'
+        f'{sum(tensor.numel() for tensor in tensors):,} parameters'
     )
 
 
