@@ -263,3 +263,33 @@ def test_a_run_states_its_backbone_in_every_checkpoint(config_file, tmp_path):  
     assert found.preprocessing.mean == pytest.approx((0.2, 0.2, 0.2))
     assert found.preprocessing.std == pytest.approx((0.1, 0.2, 1.0))
     assert not found.preprocessing.assumed
+
+
+LABEL_MAPS = {
+    'none': {},
+    'the same': dict(semantic=9),
+    'other classes': dict(semantic=5),
+    'another map': dict(instance=9),
+    'one more': dict(semantic=9, instance=4),
+    'one of two': dict(semantic=5, instance=4),
+}
+
+
+@pytest.mark.parametrize('name', LABEL_MAPS)
+def test_embeddings_of_label_maps_start_fresh_whole_and_only_where_a_run_learns_them(
+    name, checkpoint
+):
+    maps = {g: dict(num_classes=n, stride=2) for g, n in LABEL_MAPS[name].items()}
+    fitting = {'semantic'} if LABEL_MAPS[name].get('semantic') == 9 else set()
+    backbone = MultiGranularViT(maps, arch=ARCH, img_size=32, patch_size=8)
+    before = {key: value.clone() for key, value in backbone.state_dict().items()}
+    saved = torch.load(checkpoint, weights_only=True)['state_dict']
+    if set(maps) != fitting:
+        with pytest.raises(CheckpointMismatch, match=r'label_embeds\.'):
+            load_backbone(backbone, checkpoint)
+    found = load_backbone(backbone, checkpoint, new_labels=True)
+    fresh = {key for key in found.fresh if not key.startswith('ln2')}
+    parts = ('classes.weight', 'projection.weight', 'projection.bias')
+    assert fresh == {f'label_embeds.{g}.{part}' for g in set(maps) - fitting for part in parts}
+    for key, value in backbone.state_dict().items():
+        assert torch.equal(value, before[key] if key in fresh else saved[f'backbone.{key}']), key
