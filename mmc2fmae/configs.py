@@ -91,8 +91,8 @@ def _of_run(folder: Path) -> Path:
         )
     if len(found) > 1:
         raise ConfigError(
-            f'{folder} holds {len(found)} configs, {", ".join(path.name for path in found)}: give '
-            'the one of the run and the checkpoint'
+            f'{folder} holds {len(found)} configs, {found[0].name} and {found[1].name} among them: '
+            'give the one of the run and the checkpoint'
         )
     return found[0]
 

@@ -41,5 +41,5 @@ def run(args: argparse.Namespace) -> None:
     cfg.load_from = launch.local_checkpoint(checkpoint)
     cfg.resume = False  # the config of a run that was resumed says so
     with blame(args.config, launch.is_config_mistake):
-        launch.build_runner(cfg, launch.TestRunner).test()
+        launch.build_runner(cfg).test()
     launch.leave_processes()

@@ -90,6 +90,12 @@ class QuietRunner(Runner):
         if filled and backbone.init_cfg is None:
             initialize(backbone, init)
 
+    def dump_config(self) -> None:
+        """Write nothing yet; the folder's config is that of a training (:class:`KeptConfigHook`).
+
+        A test, or a resumption that is refused, would change what the folder says of its weights.
+        """
+
     def setup_env(self, env_cfg: dict) -> None:
         """Set up the environment, without the stack's warnings that no user can act on."""
         for module, message in _STACK_WARNINGS:
@@ -97,11 +103,14 @@ class QuietRunner(Runner):
         super().setup_env(env_cfg)
 
 
-class TestRunner(QuietRunner):
-    """A runner that only tests: the config in its folder stays that of the training."""
+class KeptConfigHook(Hook):
+    """Write the config of a training into its folder, once every check has let it start."""
 
-    def dump_config(self) -> None:
-        """Write nothing; the log and the record of the test hold its config."""
+    priority = 'LOWEST'
+
+    def before_train(self, runner: Runner) -> None:
+        """Write it."""
+        Runner.dump_config(runner)
 
 
 class RunTableHook(Hook):

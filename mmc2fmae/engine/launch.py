@@ -15,7 +15,7 @@ from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 from mmc2fmae import configs
 from mmc2fmae.checkpoints.finding import find_checkpoint, latest_checkpoint
 from mmc2fmae.engine.cfg_options import apply_cfg_options
-from mmc2fmae.engine.console import QuietRunner, RunTableHook, TestRunner, say
+from mmc2fmae.engine.console import KeptConfigHook, QuietRunner, RunTableHook, say
 from mmc2fmae.engine.options import apply_classes, apply_options
 from mmc2fmae.engine.overrides import apply_settings, constructor_fields, constructors
 from mmc2fmae.engine.work_dirs import claim
@@ -126,13 +126,8 @@ def local_checkpoint(source: str | None) -> str | None:
     return source if not source or '://' in source else str(find_checkpoint(source))
 
 
-def build_runner(cfg: Config, runner_type: type[Runner] = QuietRunner) -> Runner:
-    """Build the runner that a config describes; on CPU, processes are joined through gloo.
-
-    Args:
-        cfg: The config.
-        runner_type: Its class, where the config names none.
-    """
+def build_runner(cfg: Config) -> Runner:
+    """Build the runner that a config describes; on CPU, processes are joined through gloo."""
     if cfg.launcher == 'pytorch' and not torch.cuda.is_available():
         # mmengine's own start-up picks a GPU per rank and cannot do without one.
         torch.distributed.init_process_group('gloo')
@@ -140,8 +135,9 @@ def build_runner(cfg: Config, runner_type: type[Runner] = QuietRunner) -> Runner
         cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
         if _unsync_norms(cfg.model):
             say('no GPU: BN for SyncBN, each process normalises by its own batch')
-    runner = RUNNERS.build(cfg) if cfg.get('runner_type') else runner_type.from_cfg(cfg)
+    runner = RUNNERS.build(cfg) if cfg.get('runner_type') else QuietRunner.from_cfg(cfg)
     runner.register_hook(RunTableHook())
+    runner.register_hook(KeptConfigHook())
     return runner
 
 

@@ -100,6 +100,15 @@ def test_four_commands_lead_from_photographs_to_a_number(tmp_path, capsys, monke
     assert (moved / config.name).read_bytes() == before
 
 
+def test_a_resumption_that_is_refused_leaves_the_config_of_the_run(config_file, tmp_path):
+    folder = tmp_path / 'run'
+    run(config_file, '--work-dir', folder, '--epochs', '2')
+    before = (folder / config_file.name).read_bytes()
+    with pytest.raises(ValueError, match='as another run'):
+        run(config_file, '--work-dir', folder, '--resume', '--epochs', '3')
+    assert (folder / config_file.name).read_bytes() == before
+
+
 def scalars(folder: Path) -> list[str]:
     (path,) = folder.glob('*/vis_data/scalars.json')
     return path.read_text().splitlines()
@@ -150,7 +159,7 @@ def test_a_run_stands_for_its_config(tmp_path):
     (tmp_path / 'mine.py').touch()
     assert configs.find(tmp_path) == configs.find(tmp_path / 'epoch_2.pth') == tmp_path / 'mine.py'
     (tmp_path / 'yours.py').touch()
-    with pytest.raises(configs.ConfigError, match=r'holds 2 configs, mine\.py, yours\.py'):
+    with pytest.raises(configs.ConfigError, match=r'holds 2 configs, mine\.py and yours\.py among'):
         configs.find(str(tmp_path))
     assert configs.require_weights(str(tmp_path), None) == str(tmp_path)
     assert configs.require_weights(str(tmp_path), 'a.pth') == 'a.pth'
