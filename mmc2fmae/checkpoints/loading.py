@@ -195,9 +195,7 @@ class StrictPretrained:
         new_labels: Let embeddings of labels start fresh, where the file does not have them.
     """
 
-    def __init__(
-        self, checkpoint: str, which: str | None = None, new_labels: bool = False
-    ) -> None:
+    def __init__(self, checkpoint: str, which: str | None = None, new_labels: bool = False) -> None:
         self.checkpoint = checkpoint
         self.which = which
         self.new_labels = new_labels

@@ -22,8 +22,9 @@ def run(args: argparse.Namespace) -> int:
     from mmc2fmae.configs import find, require_weights
     from mmc2fmae.visualization.predictions import draw_predictions
 
+    checkpoint = require_weights(args.config, args.checkpoint)
     pictures, unreadable = draw_predictions(
-        find(args.config), require_weights(args.config, args.checkpoint), args.images, args.out, args.score, args.most
+        find(args.config), checkpoint, args.images, args.out, args.score, args.most
     )
     print(f'wrote {len(pictures)} pictures to {pictures[0].parent}')
     return tell_left_out(unreadable, 'they have no picture')

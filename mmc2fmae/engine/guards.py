@@ -179,8 +179,8 @@ class CheckpointCoverageHook(Hook):
             if not own:
                 raise CheckpointMismatch(
                     f'{source} is no checkpoint of a run like this one, no weight in it is named '
-                    'backbone....: to start from an encoder, give it to --checkpoint, which lets the '
-                    'rest of the model start anew'
+                    'backbone....: to start from an encoder, give it to --checkpoint, which lets '
+                    'the rest of the model start anew'
                 )
             found = coverage(own, model.backbone)
             require_full(found, 'backbone', source, _other_labels(found))
