@@ -81,13 +81,13 @@ class QuietRunner(Runner):
         mmpretrain's own backbones draw patch embedding and tokens after ``init_cfg`` was read.
         """
         model = getattr(self.model, 'module', self.model)
-        backbone = getattr(model, 'backbone', None)
+        backbone: Any = getattr(model, 'backbone', None)
         init = getattr(backbone, 'init_cfg', None)
-        filled = isinstance(init, dict) and init.get('type') == 'StrictPretrained'
-        if filled and not backbone.is_init:
+        later = isinstance(init, dict) and init.get('type') == 'StrictPretrained'
+        if later:
             backbone.init_cfg = None
         super()._init_model_weights()
-        if filled and backbone.init_cfg is None:
+        if later:
             initialize(backbone, init)
 
     def dump_config(self) -> None:

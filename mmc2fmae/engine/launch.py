@@ -179,7 +179,9 @@ def _fill_backbone(cfg: Config, checkpoint: str, which: str | None) -> None:
     """Let the backbone start from a checkpoint; a resumed run has its weights from elsewhere."""
     if 'backbone' not in cfg.model:
         raise ValueError(f'--checkpoint: the {cfg.model.type} of this config has no backbone')
-    init = dict(type='StrictPretrained', checkpoint=str(find_checkpoint(checkpoint)))
+    init: dict[str, object] = dict(
+        type='StrictPretrained', checkpoint=str(find_checkpoint(checkpoint))
+    )
     if which:
         init['which'] = which
     if _learns_labels(cfg):
