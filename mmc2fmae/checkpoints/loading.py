@@ -201,7 +201,18 @@ class StrictPretrained:
         self.new_labels = new_labels
 
     def __call__(self, module: nn.Module) -> None:
-        """Fill ``module``; see :func:`load_backbone`."""
+        """Fill ``module``; see :func:`load_backbone`.
+
+        Raises:
+            CheckpointMismatch: The module would draw weights anew after this, as ViTs of mmpretrain
+                do; PlainViT, and a run of tools/train.py, fill last.
+        """
+        if hasattr(module, '_params_init_info') and not getattr(module, 'is_init', True):
+            raise CheckpointMismatch(
+                f'{type(module).__name__} draws weights anew after its init_cfg was read, and '
+                f'would lose those of {self.checkpoint}: take PlainViT, or tools/train.py --checkpoint, '
+                'which fills last'
+            )
         load_backbone(module, self.checkpoint, self.which, self.new_labels)
         if hasattr(module, '_params_init_info'):
             update_init_info(module, f'StrictPretrained: {self.checkpoint}')

@@ -2,8 +2,8 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
-from mmengine.model import BaseModule
-from mmpretrain.models import VisionTransformer
+from mmengine.model import Sequential
+from mmpretrain.models import MAEViT, VisionTransformer
 from mmpretrain.registry import MODELS
 from safetensors.torch import save_file
 from timm.models.vision_transformer import VisionTransformer as TimmViT
@@ -222,7 +222,8 @@ def test_another_epsilon_is_printed(checkpoint, capsys):
 def test_official_mae_files_fill_a_backbone(tmp_path):
     reference = TimmViT(img_size=32, patch_size=8, embed_dim=24, depth=1, num_heads=2, mlp_ratio=2)
     torch.save(dict(model=reference.state_dict()), tmp_path / 'mae.pth')
-    backbone = vit(init_cfg=dict(type='StrictPretrained', checkpoint=str(tmp_path / 'mae.pth')))
+    init_cfg = dict(type='StrictPretrained', checkpoint=str(tmp_path / 'mae.pth'))
+    backbone = PlainViT(arch=ARCH, img_size=32, patch_size=8, init_cfg=init_cfg)
     backbone.init_weights()
     found = backbone.state_dict()['layers.0.attn.qkv.weight']
     assert torch.equal(found, reference.blocks[0].attn.qkv.weight)
@@ -243,11 +244,21 @@ def test_safetensors_are_read(tmp_path):
 
 
 def test_init_cfg_fills_a_backbone_strictly(checkpoint):
-    backbone = vit(init_cfg=dict(type='StrictPretrained', checkpoint=str(checkpoint)))
-    assert isinstance(backbone, BaseModule)
-    backbone.init_weights()
+    init_cfg = dict(type='StrictPretrained', checkpoint=str(checkpoint))
+    backbone = PlainViT(arch=ARCH, img_size=32, patch_size=8, init_cfg=init_cfg)
+    Sequential(backbone).init_weights()
     weights = torch.load(checkpoint)['state_dict']
-    assert torch.equal(backbone.cls_token, weights['backbone.cls_token'])
+    own = backbone.state_dict()
+    assert all(torch.equal(own[key], weights[f'backbone.{key}']) for key in own)
+
+
+@pytest.mark.parametrize('kind', [VisionTransformer, MAEViT])
+@pytest.mark.parametrize('within', [False, True])
+def test_vits_that_would_draw_weights_anew_after_init_cfg_are_refused(kind, within, checkpoint):
+    init_cfg = dict(type='StrictPretrained', checkpoint=str(checkpoint))
+    backbone = kind(arch=ARCH, img_size=32, patch_size=8, init_cfg=init_cfg)
+    with pytest.raises(CheckpointMismatch, match=f'{kind.__name__} draws weights anew .* PlainViT'):
+        (Sequential(backbone) if within else backbone).init_weights()
 
 
 def test_a_run_states_its_backbone_in_every_checkpoint(config_file, tmp_path):  # noqa: F811
