@@ -210,8 +210,8 @@ class StrictPretrained:
         if hasattr(module, '_params_init_info') and not getattr(module, 'is_init', True):
             raise CheckpointMismatch(
                 f'{type(module).__name__} draws weights anew after its init_cfg was read, and '
-                f'would lose those of {self.checkpoint}: take PlainViT, or tools/train.py --checkpoint, '
-                'which fills last'
+                f'would lose those of {self.checkpoint}: take PlainViT, or tools/train.py '
+                '--checkpoint, which fills last'
             )
         load_backbone(module, self.checkpoint, self.which, self.new_labels)
         if hasattr(module, '_params_init_info'):
