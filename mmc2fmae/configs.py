@@ -33,12 +33,16 @@ def find(name: str | Path) -> Path:
     """Return the file of a config.
 
     Args:
-        name: A path, or ``mmc2fmae::pretrain/c2fmae_vitb_1600e.py`` for one of the project's.
+        name: A path, ``mmc2fmae::pretrain/c2fmae_vitb_1600e.py`` for one of the project's, or a
+            run, for the config that it was trained with (see :func:`run_folder`).
 
     Raises:
         FileNotFoundError: There is none; the message names the nearest.
+        ConfigError: A folder holds several.
     """
     text = str(name)
+    if folder := run_folder(name):
+        return _of_run(folder)
     path = FOLDER / text.removeprefix(PREFIX) if text.startswith(PREFIX) else Path(name)
     if path.is_file():
         return path
@@ -46,6 +50,51 @@ def find(name: str | Path) -> Path:
         f'config {text} does not exist{_did_you_mean(text)}; `mmc2fmae configs` lists those of the '
         'project'
     )
+
+
+def run_folder(name: str | Path) -> Path | None:
+    """Return the folder of the run that a word of the command line means, None for a config.
+
+    Args:
+        name: The folder itself, or a checkpoint in it.
+    """
+    path = Path(name)
+    if path.is_dir():
+        return path
+    return path.parent if path.suffix == '.pth' and path.is_file() else None
+
+
+def require_weights(name: str, checkpoint: str | None) -> str:
+    """Return the weights that a command reads beside a config: the run itself stands for both.
+
+    Args:
+        name: Config or run.
+        checkpoint: Checkpoint, where the command line has one.
+
+    Raises:
+        ConfigError: There are none.
+    """
+    if not (checkpoint or run_folder(name)):
+        raise ConfigError(
+            f'{name}: a checkpoint is missing after the config; or give the folder of a run in '
+            'place of both'
+        )
+    return checkpoint or name
+
+
+def _of_run(folder: Path) -> Path:
+    """Return the config that a training left in its folder, with all of its options."""
+    found = sorted(folder.glob('*.py'))
+    if not found:
+        raise FileNotFoundError(
+            f'{folder} holds no config (.py) of a training: give the config and the checkpoint'
+        )
+    if len(found) > 1:
+        raise ConfigError(
+            f'{folder} holds {len(found)} configs, {found[0].name} and {found[1].name} among them: '
+            'give the one of the run and the checkpoint'
+        )
+    return found[0]
 
 
 def _did_you_mean(text: str) -> str:

@@ -14,6 +14,8 @@ from mmc2fmae.checkpoints import Backbone, describe_module, read_backbone, weigh
 from mmc2fmae.checkpoints.architecture import count_tokens, tokens_fit
 from mmc2fmae.errors import CheckpointMismatch
 
+LABELS = 'label_embeds.'  # of a multi-granular encoder, with the name of the label map after it
+
 
 @dataclass
 class Coverage:
@@ -105,16 +107,20 @@ def require_full(found: Coverage, part: str, source: str, differences: Sequence[
     raise CheckpointMismatch('\n'.join(lines))
 
 
-def load_backbone(backbone: nn.Module, path: str | Path, which: str | None = None) -> Coverage:
+def load_backbone(
+    backbone: nn.Module, path: str | Path, which: str | None = None, new_labels: bool = False
+) -> Coverage:
     """Fill a backbone from a checkpoint of any house, completely or not at all.
 
     Positions are resampled to the backbone's grid. The norm of pooled features (``ln2``) may start
-    fresh, as in MAE's fine-tuning; label embeddings may not.
+    fresh, as in MAE's fine-tuning; embeddings of labels only where the run learns them.
 
     Args:
         backbone: The module to fill.
         path: Checkpoint; see :func:`mmc2fmae.checkpoints.read_backbone`.
         which: 'ema' or 'raw' weights, of files with both.
+        new_labels: Let the embeddings of a label map that the file does not have, or has with
+            other classes, start fresh.
 
     Returns:
         What was filled; keys of other granularities are listed as unused.
@@ -126,7 +132,12 @@ def load_backbone(backbone: nn.Module, path: str | Path, which: str | None = Non
     file = read_backbone(path, which)
     weights = weights_for(file, backbone)
     found = coverage(weights, backbone)
-    found.fresh = [key for key in found.missing if key.startswith('ln2.')]
+    if new_labels:
+        weights = _without_other_labels(weights, found)
+        found = coverage(weights, backbone)
+    found.fresh = [
+        key for key in found.missing if key.startswith(('ln2.', *([LABELS] if new_labels else [])))
+    ]
     found.missing = [key for key in found.missing if key not in found.fresh]
     differences = []
     if isinstance(backbone, VisionTransformer):
@@ -142,6 +153,13 @@ def load_backbone(backbone: nn.Module, path: str | Path, which: str | None = Non
     require_full(found, 'backbone', str(path), differences)
     backbone.load_state_dict(weights, strict=False)
     return found
+
+
+def _without_other_labels(weights: dict[str, Tensor], found: Coverage) -> dict[str, Tensor]:
+    """Leave out the embeddings of label maps of which any tensor does not fit: they go together."""
+    keys = [*found.missing, *(line.split(':')[0] for line in found.misshapen)]
+    new = tuple('.'.join(key.split('.')[:2]) + '.' for key in keys if key.startswith(LABELS))
+    return {key: value for key, value in weights.items() if not key.startswith(new)}
 
 
 def _differences(file: Backbone, module: VisionTransformer, name: str) -> list[str]:
@@ -174,14 +192,27 @@ class StrictPretrained:
     Args:
         checkpoint: Checkpoint of any house; see :func:`load_backbone`.
         which: 'ema' or 'raw' weights, of files with both.
+        new_labels: Let embeddings of labels start fresh, where the file does not have them.
     """
 
-    def __init__(self, checkpoint: str, which: str | None = None) -> None:
+    def __init__(self, checkpoint: str, which: str | None = None, new_labels: bool = False) -> None:
         self.checkpoint = checkpoint
         self.which = which
+        self.new_labels = new_labels
 
     def __call__(self, module: nn.Module) -> None:
-        """Fill ``module``; see :func:`load_backbone`."""
-        load_backbone(module, self.checkpoint, self.which)
+        """Fill ``module``; see :func:`load_backbone`.
+
+        Raises:
+            CheckpointMismatch: The module would draw weights anew after this, as ViTs of mmpretrain
+                do; PlainViT, and a run of tools/train.py, fill last.
+        """
+        if hasattr(module, '_params_init_info') and not getattr(module, 'is_init', True):
+            raise CheckpointMismatch(
+                f'{type(module).__name__} draws weights anew after its init_cfg was read, and '
+                f'would lose those of {self.checkpoint}: take PlainViT, or tools/train.py '
+                '--checkpoint, which fills last'
+            )
+        load_backbone(module, self.checkpoint, self.which, self.new_labels)
         if hasattr(module, '_params_init_info'):
             update_init_info(module, f'StrictPretrained: {self.checkpoint}')

@@ -20,9 +20,22 @@ class Parser(argparse.ArgumentParser):
     Shells leave them alone in ``--data-root=~/x``, in ``data_root=~/x`` and in quotes.
     """
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; options may stand between a positional argument and one that may be left out."""
+        # Until Python 3.12 the latter counts as left out as soon as an option follows the former.
+        if any(action.nargs == '?' for action in self._get_positional_actions()):
+            return self._finish(*self.parse_known_intermixed_args(args, namespace))[0]
+        return super().parse_args(args, namespace)
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse; what is unknown is an error of the innermost parser, which knows its options."""
         namespace, unknown = super().parse_known_args(args, namespace)
+        if any(a.nargs == argparse.SUPPRESS for a in self._get_positional_actions()):
+            return namespace, unknown  # of intermixed ones the options are parsed first, alone
+        return self._finish(namespace, unknown)
+
+    def _finish(self, namespace: Any, unknown: list[str]) -> Any:
+        """Refuse what is unknown and expand paths."""
         if unknown:
             options = [name for action in self._actions for name in action.option_strings]
             found = [w + nearest(w.partition('=')[0], options) for w in unknown if w[:1] == '-']

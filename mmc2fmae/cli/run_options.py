@@ -8,7 +8,9 @@ from mmc2fmae.cli.parsing import KeyValues, at_least_one, whole_number
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that training and testing share."""
-    parser.add_argument('config', help='config file, or mmc2fmae::... (`mmc2fmae configs`)')
+    parser.add_argument(
+        'config', help='config file, mmc2fmae::... (`mmc2fmae configs`), or the folder of a run'
+    )
     parser.add_argument('--work-dir', help='folder of the run (work_dirs/CONFIG_NAME)')
     parser.add_argument('--data-root', help="folder of the data, in place of the config's")
     parser.add_argument(

@@ -1,15 +1,20 @@
-"""Evaluate a checkpoint with the test data and metrics of a config."""
+"""Evaluate a run, or a checkpoint with the test data and metrics of a config."""
 
 import argparse
 
 from mmc2fmae.cli.run_options import add_common_arguments
-from mmc2fmae.configs import blame
+from mmc2fmae.configs import blame, require_weights
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of testing."""
     add_common_arguments(parser)
-    parser.add_argument('checkpoint', help='weights to evaluate, or the folder of a run')
+    parser.add_argument(
+        'checkpoint',
+        nargs='?',
+        help='weights to evaluate, or the folder of a run; may be left out where the first '
+        'argument is the folder or checkpoint of a run, whose config and options hold',
+    )
     parser.add_argument(
         '--predictions',
         metavar='FILE',
@@ -19,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Test."""
+    checkpoint = require_weights(args.config, args.checkpoint)
     from mmc2fmae.engine import launch
     from mmc2fmae.evaluation import prediction_file  # noqa: F401  (registers the metric)
 
@@ -32,7 +38,8 @@ def run(args: argparse.Namespace) -> None:
         metric = dict(type='PredictionFile', path=args.predictions)
         metrics = cfg.test_evaluator
         cfg.test_evaluator = [*(metrics if isinstance(metrics, list) else [metrics]), metric]
-    cfg.load_from = launch.local_checkpoint(args.checkpoint)
+    cfg.load_from = launch.local_checkpoint(checkpoint)
+    cfg.resume = False  # the config of a run that was resumed says so
     with blame(args.config, launch.is_config_mistake):
         launch.build_runner(cfg).test()
     launch.leave_processes()

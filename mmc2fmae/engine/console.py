@@ -11,6 +11,7 @@ from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
+from mmengine.model import initialize
 from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
@@ -74,11 +75,42 @@ class QuietRunner(Runner):
             )
         return built
 
+    def _init_model_weights(self) -> None:
+        """Initialise the model, then fill its backbone.
+
+        mmpretrain's own backbones draw patch embedding and tokens after ``init_cfg`` was read.
+        """
+        model = getattr(self.model, 'module', self.model)
+        backbone: Any = getattr(model, 'backbone', None)
+        init = getattr(backbone, 'init_cfg', None)
+        later = isinstance(init, dict) and init.get('type') == 'StrictPretrained'
+        if later:
+            backbone.init_cfg = None
+        super()._init_model_weights()
+        if later:
+            initialize(backbone, init)
+
+    def dump_config(self) -> None:
+        """Write nothing yet; the folder's config is that of a training (:class:`KeptConfigHook`).
+
+        A test, or a resumption that is refused, would change what the folder says of its weights.
+        """
+
     def setup_env(self, env_cfg: dict) -> None:
         """Set up the environment, without the stack's warnings that no user can act on."""
         for module, message in _STACK_WARNINGS:
             warnings.filterwarnings('ignore', message, module=module)
         super().setup_env(env_cfg)
+
+
+class KeptConfigHook(Hook):
+    """Write the config of a training into its folder, once every check has let it start."""
+
+    priority = 'LOWEST'
+
+    def before_train(self, runner: Runner) -> None:
+        """Write it."""
+        Runner.dump_config(runner)
 
 
 class RunTableHook(Hook):
@@ -139,7 +171,21 @@ def start_of(runner: Runner) -> str:
     backbone = runner.cfg.model.get('backbone') or {}
     init = backbone.get('init_cfg') or {}
     checkpoint = init.get('checkpoint') if isinstance(init, dict) else None
-    return f'backbone of {checkpoint}' if checkpoint else 'random weights'
+    if not checkpoint:
+        return 'random weights'
+    model = getattr(runner.model, 'module', runner.model)
+    beside = {
+        name: part
+        for name, part in model.named_children()
+        if name != 'backbone' and any(True for _ in part.parameters())
+    }
+    if not beside:
+        return f'backbone of {checkpoint}'
+    tensors = [tensor for part in beside.values() for tensor in part.parameters()]
+    return (
+        f'backbone of {checkpoint}; {", ".join(beside)} start anew: {len(tensors)} tensors, '
+        f'{sum(tensor.numel() for tensor in tensors):,} parameters'
+    )
 
 
 def require_batch(loader: DataLoader) -> None:

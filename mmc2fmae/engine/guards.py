@@ -10,7 +10,8 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from mmc2fmae.checkpoints.loading import coverage, require_full
+from mmc2fmae.checkpoints.loading import LABELS, Coverage, coverage, require_full
+from mmc2fmae.errors import CheckpointMismatch
 
 
 def sample_names(data_batch: dict) -> list[str]:
@@ -175,8 +176,26 @@ class CheckpointCoverageHook(Hook):
         if hasattr(model, 'backbone'):
             prefix = 'backbone.'
             own = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
-            require_full(coverage(own, model.backbone), 'backbone', source)
+            if not own:
+                raise CheckpointMismatch(
+                    f'{source} is no checkpoint of a run like this one, no weight in it is named '
+                    'backbone....: to start from an encoder, give it to --checkpoint, which lets '
+                    'the rest of the model start anew'
+                )
+            found = coverage(own, model.backbone)
+            require_full(found, 'backbone', source, _other_labels(found))
         require_full(coverage(weights, model), 'model', source, _other_classes(weights, model))
+
+
+def _other_labels(found: Coverage) -> list[str]:
+    """Say in words that an encoder was not trained with the label maps of the model."""
+    other = [*found.missing, *found.misshapen]
+    if not any(line.startswith(LABELS) for line in other):
+        return []
+    return [
+        'it was trained with other label maps: --checkpoint in place of --init-from takes the '
+        'encoder alone and lets embeddings of labels, decoder and heads start anew'
+    ]
 
 
 def _other_classes(weights: dict[str, Tensor], model: nn.Module) -> list[str]:
@@ -184,7 +203,8 @@ def _other_classes(weights: dict[str, Tensor], model: nn.Module) -> list[str]:
     own = model.state_dict()
     return [
         f'{key} was trained for {len(weights[key])} outputs, the model has {len(own[key])}: set '
-        "the head's num_classes to that of the checkpoint, or take the encoder alone (--checkpoint)"
+        "the head's num_classes to that of the checkpoint (--classes, or test the run's folder, "
+        'which knows them), or take the encoder alone (--checkpoint)'
         for key in own
         if 'head' in key
         and key.endswith('weight')

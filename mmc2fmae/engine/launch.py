@@ -10,13 +10,14 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 
 from mmc2fmae import configs
 from mmc2fmae.checkpoints.finding import find_checkpoint, latest_checkpoint
 from mmc2fmae.engine.cfg_options import apply_cfg_options
-from mmc2fmae.engine.console import QuietRunner, RunTableHook, say
+from mmc2fmae.engine.console import KeptConfigHook, QuietRunner, RunTableHook, say
 from mmc2fmae.engine.options import apply_classes, apply_options
-from mmc2fmae.engine.overrides import apply_settings, constructor_fields
+from mmc2fmae.engine.overrides import apply_settings, constructor_fields, constructors
 from mmc2fmae.engine.work_dirs import claim
 
 
@@ -35,7 +36,10 @@ def load_config(args: argparse.Namespace) -> Config:
     apply_cfg_options(cfg, args.cfg_options)
     for line in apply_settings(cfg, args.set):
         say(f'set {line}')
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
+    run = configs.run_folder(args.config)  # wherever it lies by now
+    cfg.work_dir = str(
+        args.work_dir or run or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
+    )
     if args.data_root:
         if not Path(args.data_root).is_dir():
             raise FileNotFoundError(f'--data-root {args.data_root} is no folder')
@@ -133,6 +137,7 @@ def build_runner(cfg: Config) -> Runner:
             say('no GPU: BN for SyncBN, each process normalises by its own batch')
     runner = RUNNERS.build(cfg) if cfg.get('runner_type') else QuietRunner.from_cfg(cfg)
     runner.register_hook(RunTableHook())
+    runner.register_hook(KeptConfigHook())
     return runner
 
 
@@ -174,8 +179,21 @@ def _fill_backbone(cfg: Config, checkpoint: str, which: str | None) -> None:
     """Let the backbone start from a checkpoint; a resumed run has its weights from elsewhere."""
     if 'backbone' not in cfg.model:
         raise ValueError(f'--checkpoint: the {cfg.model.type} of this config has no backbone')
-    init = dict(type='StrictPretrained', checkpoint=str(find_checkpoint(checkpoint)))
-    cfg.model.backbone.init_cfg = dict(init, which=which) if which else init
+    init: dict[str, object] = dict(
+        type='StrictPretrained', checkpoint=str(find_checkpoint(checkpoint))
+    )
+    if which:
+        init['which'] = which
+    if _learns_labels(cfg):
+        init['new_labels'] = True
+    cfg.model.backbone.init_cfg = init
+
+
+def _learns_labels(cfg: Config) -> bool:
+    """Tell whether a run pre-trains an encoder of label maps, and so learns to embed them."""
+    makers = constructors(cfg.model.type, cfg.get('default_scope'))
+    pretrains = any(isinstance(m, type) and issubclass(m, BaseSelfSupervisor) for m in makers)
+    return pretrains and bool(cfg.model.backbone.get('granularities'))
 
 
 def _add_tensorboard(cfg: Config) -> None:

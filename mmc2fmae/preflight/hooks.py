@@ -114,7 +114,7 @@ def check_heads(model: nn.Module, dataset) -> None:
             raise DatasetError(
                 f'model.{name} has num_classes={number}, the data set has {len(classes)} classes '
                 f'({", ".join(classes[:5])}{", ..." if len(classes) > 5 else ""}): set '
-                f'model.{name}.num_classes={len(classes)}, or metainfo=dict(classes=...)'
+                f'model.{name}.num_classes={len(classes)}, or give --classes auto'
             )
 
 

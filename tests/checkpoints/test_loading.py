@@ -2,8 +2,8 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
-from mmengine.model import BaseModule
-from mmpretrain.models import VisionTransformer
+from mmengine.model import Sequential
+from mmpretrain.models import MAEViT, VisionTransformer
 from mmpretrain.registry import MODELS
 from safetensors.torch import save_file
 from timm.models.vision_transformer import VisionTransformer as TimmViT
@@ -222,7 +222,8 @@ def test_another_epsilon_is_printed(checkpoint, capsys):
 def test_official_mae_files_fill_a_backbone(tmp_path):
     reference = TimmViT(img_size=32, patch_size=8, embed_dim=24, depth=1, num_heads=2, mlp_ratio=2)
     torch.save(dict(model=reference.state_dict()), tmp_path / 'mae.pth')
-    backbone = vit(init_cfg=dict(type='StrictPretrained', checkpoint=str(tmp_path / 'mae.pth')))
+    init_cfg = dict(type='StrictPretrained', checkpoint=str(tmp_path / 'mae.pth'))
+    backbone = PlainViT(arch=ARCH, img_size=32, patch_size=8, init_cfg=init_cfg)
     backbone.init_weights()
     found = backbone.state_dict()['layers.0.attn.qkv.weight']
     assert torch.equal(found, reference.blocks[0].attn.qkv.weight)
@@ -243,11 +244,21 @@ def test_safetensors_are_read(tmp_path):
 
 
 def test_init_cfg_fills_a_backbone_strictly(checkpoint):
-    backbone = vit(init_cfg=dict(type='StrictPretrained', checkpoint=str(checkpoint)))
-    assert isinstance(backbone, BaseModule)
-    backbone.init_weights()
+    init_cfg = dict(type='StrictPretrained', checkpoint=str(checkpoint))
+    backbone = PlainViT(arch=ARCH, img_size=32, patch_size=8, init_cfg=init_cfg)
+    Sequential(backbone).init_weights()
     weights = torch.load(checkpoint)['state_dict']
-    assert torch.equal(backbone.cls_token, weights['backbone.cls_token'])
+    own = backbone.state_dict()
+    assert all(torch.equal(own[key], weights[f'backbone.{key}']) for key in own)
+
+
+@pytest.mark.parametrize('kind', [VisionTransformer, MAEViT])
+@pytest.mark.parametrize('within', [False, True])
+def test_vits_that_would_draw_weights_anew_after_init_cfg_are_refused(kind, within, checkpoint):
+    init_cfg = dict(type='StrictPretrained', checkpoint=str(checkpoint))
+    backbone = kind(arch=ARCH, img_size=32, patch_size=8, init_cfg=init_cfg)
+    with pytest.raises(CheckpointMismatch, match=f'{kind.__name__} draws weights anew .* PlainViT'):
+        (Sequential(backbone) if within else backbone).init_weights()
 
 
 def test_a_run_states_its_backbone_in_every_checkpoint(config_file, tmp_path):  # noqa: F811
@@ -263,3 +274,33 @@ def test_a_run_states_its_backbone_in_every_checkpoint(config_file, tmp_path):  
     assert found.preprocessing.mean == pytest.approx((0.2, 0.2, 0.2))
     assert found.preprocessing.std == pytest.approx((0.1, 0.2, 1.0))
     assert not found.preprocessing.assumed
+
+
+LABEL_MAPS = {
+    'none': {},
+    'the same': dict(semantic=9),
+    'other classes': dict(semantic=5),
+    'another map': dict(instance=9),
+    'one more': dict(semantic=9, instance=4),
+    'one of two': dict(semantic=5, instance=4),
+}
+
+
+@pytest.mark.parametrize('name', LABEL_MAPS)
+def test_embeddings_of_label_maps_start_fresh_whole_and_only_where_a_run_learns_them(
+    name, checkpoint
+):
+    maps = {g: dict(num_classes=n, stride=2) for g, n in LABEL_MAPS[name].items()}
+    fitting = {'semantic'} if LABEL_MAPS[name].get('semantic') == 9 else set()
+    backbone = MultiGranularViT(maps, arch=ARCH, img_size=32, patch_size=8)
+    before = {key: value.clone() for key, value in backbone.state_dict().items()}
+    saved = torch.load(checkpoint, weights_only=True)['state_dict']
+    if set(maps) != fitting:
+        with pytest.raises(CheckpointMismatch, match=r'label_embeds\.'):
+            load_backbone(backbone, checkpoint)
+    found = load_backbone(backbone, checkpoint, new_labels=True)
+    fresh = {key for key in found.fresh if not key.startswith('ln2')}
+    parts = ('classes.weight', 'projection.weight', 'projection.bias')
+    assert fresh == {f'label_embeds.{g}.{part}' for g in set(maps) - fitting for part in parts}
+    for key, value in backbone.state_dict().items():
+        assert torch.equal(value, before[key] if key in fresh else saved[f'backbone.{key}']), key

@@ -202,3 +202,38 @@ def test_a_reader_that_closes_early_is_no_error(python):
         text=True,
     )
     assert done.stdout.startswith('mmc2fmae::') and done.stderr == ''
+
+
+@pytest.mark.parametrize('command', ['test', 'show-predictions'])
+@pytest.mark.parametrize('weights', [[], ['~/w.pth']])
+@pytest.mark.parametrize('place', range(5))
+def test_what_may_be_left_out_may_stand_apart_from_what_may_not(
+    command, weights, place, monkeypatch
+):
+    """Python 3.10 to 3.12 take the first argument alone as soon as an option follows."""
+    monkeypatch.setenv('HOME', '/home/me')
+    option = ['--work-dir', '~/x'] if command == 'test' else ['--score', '0.5']
+    words = ['~/run', *weights, *([] if command == 'test' else ['photos', 'out'])]
+    words[place:place] = option
+    parser = cli._fill(Parser(prog='p'), cli._module(COMMANDS[command]))
+    args = parser.parse_args(words)
+    assert args.config == '/home/me/run'
+    assert args.checkpoint == ('/home/me/w.pth' if weights else None)
+    assert args.work_dir == '/home/me/x' if command == 'test' else args.score == 0.5
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['test'], 'p: error: the following arguments are required: config'),
+        (['test', 'a', 'b', 'c'], 'p: error: unrecognized arguments: c'),
+        (['test', 'a', '--wrok-dir', 'x'], 'unrecognized arguments: --wrok-dir, did you mean --wo'),
+        (['show-predictions', 'a', 'b'], 'required: '),
+    ],
+)
+def test_a_command_whose_arguments_may_be_left_out_still_says_what_is_wrong(words, message, capsys):
+    parser = cli._fill(Parser(prog='p'), cli._module(COMMANDS[words[0]]))
+    with pytest.raises(SystemExit):
+        parser.parse_args(words[1:])
+    said = capsys.readouterr().err
+    assert message in said and said.count('\n') == 1

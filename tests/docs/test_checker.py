@@ -47,7 +47,7 @@ def test_right_commands_pass(line):
         (f'bash tools/dist_train.sh {OWN} --amp', 'GPUS is --amp, expected a number'),
         (f'bash tools/dist_train.sh {OWN}', 'needs CONFIG GPUS'),
         (f'python tools/train.py {OWN} --amp int8', "invalid choice: 'int8'"),
-        ('python tools/test.py configs/cls/vitb_ft_100e.py', 'required: checkpoint'),
+        ('python tools/eval_robustness.py configs/cls/vitb_ft_100e.py', 'required: checkpoint'),
         ('python tools/reproduce.py rum table1', "invalid choice: 'rum'"),
         (
             'python tools/train.py configs/pretrain/c2fame.py',

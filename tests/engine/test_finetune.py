@@ -54,6 +54,7 @@ def data(tmp_path):
         ('vitb_ft_100e', RGB),
         ('vitb_ft_100e_after_400e', RGB),
         ('vitb_ft_100e_ema', RGB),
+        ('own_classes_vitb', RGB),
         ('vitb_ft_1percent', (*RGB, 'train_dataloader.dataset.label_share=0.5')),
         ('vitb_ft_10percent', (*RGB, 'train_dataloader.dataset.label_share=0.5')),
         ('vitb_linear_90e', (*RGB, 'model.neck.input_features=192')),
