@@ -110,9 +110,11 @@ def _open_map(content: bytes) -> Any:
                 advice=_AS_PNG,
             ) from None
         raise
-    if image.format == 'PNG':
-        _check_sums(content)
     packed = image.info.get('compression') if image.format == 'TIFF' else None
+    if image.format == 'PNG':
+        _check_png(content)
+    elif packed in ('tiff_adobe_deflate', 'tiff_deflate'):
+        _check_strips(image.tag_v2, content)
     if image.format not in FORMATS or (packed and packed not in _LOSSLESS_TIFF):
         raise SampleError(
             f'label map is {image.format}{f" ({packed})" if packed else ""} inside, whatever its '
@@ -127,7 +129,7 @@ def _open_map(content: bytes) -> Any:
     return image
 
 
-def _check_sums(content: bytes) -> None:
+def _check_png(content: bytes) -> None:
     """Compare the checksums of a PNG, as Pillow does not for pixels.
 
     Raises:
@@ -137,19 +139,42 @@ def _check_sums(content: bytes) -> None:
     while kind != b'IEND':
         end = place + 8 + int.from_bytes(content[place : place + 4], 'big')
         kind = content[place + 4 : place + 8]
-        if zlib.crc32(view[place + 4 : end]) != int.from_bytes(content[end : end + 4], 'big'):
+        stated = int.from_bytes(content[end : end + 4], 'big')
+        if not kind or zlib.crc32(view[place + 4 : end]) != stated:
             raise OSError('damaged or truncated PNG, a checksum differs')
         place = end + 4
 
 
+def _check_strips(tags: Any, content: bytes) -> None:
+    """Unpack the strips or tiles of a TIFF; libtiff only prints that their checksum differs.
+
+    Raises:
+        OSError: One cannot be unpacked whole.
+    """
+    offsets, sizes = (tags.get(a) or tags.get(b) or () for a, b in ((273, 324), (279, 325)))
+    for start, size in zip(offsets, sizes, strict=False):
+        inflate, packed = zlib.decompressobj(), content[start : start + size]
+        try:
+            while packed and not inflate.eof:
+                inflate.decompress(packed, 1 << 20)  # in pieces, whatever it grows to
+                packed = inflate.unconsumed_tail
+        except zlib.error as error:
+            raise OSError(f'damaged TIFF ({error})') from error
+        if not inflate.eof:
+            raise OSError('truncated TIFF')
+
+
 def _further_pages(image: Any) -> int:
     """Return how many pages follow the first, but for its reductions and masks in a TIFF."""
-    further: int = getattr(image, 'n_frames', 1) - 1
-    if further and image.format == 'TIFF':
-        for page in range(1, further + 1):
-            image.seek(page)
-            further -= bool(image.tag_v2.get(_SUBFILE, 0))
-        image.seek(0)
+    try:
+        further: int = getattr(image, 'n_frames', 1) - 1
+        if further and image.format == 'TIFF':
+            for page in range(1, further + 1):
+                image.seek(page)
+                further -= bool(image.tag_v2.get(_SUBFILE, 0))
+            image.seek(0)
+    except Exception as error:  # damaged tags raise anything, even TypeError
+        raise OSError(f'a page is damaged ({error})') from error
     return further
 
 

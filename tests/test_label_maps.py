@@ -23,6 +23,7 @@ from tests.label_files import HEIGHT, WIDTH, bmp, by_pillow, ids_up_to, pgm, png
 
 B1, B2, B4, B8, B16 = (ids_up_to(2**bits - 1) for bits in (1, 2, 4, 8, 16))
 BITS = {1: B1, 2: B2, 4: B4, 8: B8}
+PALETTE = Image.frombytes('P', (WIDTH, HEIGHT), B8.astype(np.uint8).tobytes())
 STORED = {
     **{f'PNG grey {bits}': (png(ids, bits), ids) for bits, ids in BITS.items()},
     **{f'PNG grey {bits} tRNS': (png(ids, bits, False, True), ids) for bits, ids in BITS.items()},
@@ -48,8 +49,8 @@ STORED = {
     },
     'TIFF with an overview': (tiff(B8, 8, pages=2, subfile=1), B8),
     **{f'BMP {bits}': (bmp(ids, bits), ids) for bits, ids in BITS.items() if bits != 2},
-    **{f'BMP grey {bits}': (bmp(ids, bits, True), ids) for bits, ids in BITS.items() if bits in (1, 8)},
-    'GIF': (by_pillow(Image.frombytes('P', (WIDTH, HEIGHT), B8.astype(np.uint8).tobytes()), 'GIF'), B8),
+    **{f'BMP grey {bits}': (bmp(BITS[bits], bits, True), BITS[bits]) for bits in (1, 8)},
+    'GIF': (by_pillow(PALETTE, 'GIF'), B8),
     'PGM 255': (pgm(B8, 255), B8),
     'PGM 65535': (pgm(B16, 65535), B16),
     'PGM in text': (pgm(B8, 255, plain=True), B8),
@@ -60,7 +61,7 @@ GREY = Image.fromarray(B8.astype(np.uint8))
 LOSSY = 'which changes ids'
 UNCERTAIN = 'do not tell ids for certain'
 OUTSIDE = 'ids outside 0 to 65535'
-FLOATS = np.where(B8 == 3, 2.5, B8)
+PACKED = by_pillow(GREY, 'TIFF', compression='tiff_adobe_deflate')
 REFUSED = {
     'JPEG': (by_pillow(GREY, 'JPEG', quality=100), LOSSY),
     'JPEG in colours': (by_pillow(RGB, 'JPEG'), LOSSY),
@@ -68,12 +69,12 @@ REFUSED = {
     'WebP': (by_pillow(RGB, 'WEBP'), LOSSY),
     'JPEG 2000': (by_pillow(GREY, 'JPEG2000'), LOSSY),
     **({'AVIF': (by_pillow(RGB, 'AVIF'), LOSSY)} if features.check('avif') else {}),
-    **{f'RGB {form}': (by_pillow(RGB, form), r'mode RGB \(3 channels\)') for form in ('PNG', 'TIFF', 'BMP')},
+    **{f'RGB {form}': (by_pillow(RGB, form), r'mode RGB \(3') for form in ('PNG', 'TIFF', 'BMP')},
     **{
         f'{mode} {form}': (by_pillow(GREY.convert(mode), form), rf'mode {mode} \(.*without alpha')
         for mode in ('LA', 'RGBA') for form in ('PNG', 'TIFF')
     },
-    **{f'TIFF inverted {bits}': (tiff(ids, bits, photometric=0), UNCERTAIN) for bits, ids in BITS.items()},
+    **{f'TIFF inverted {b}': (tiff(i, b, photometric=0), UNCERTAIN) for b, i in BITS.items()},
     'PBM': (by_pillow(GREY.convert('1'), 'PPM'), UNCERTAIN),
     'PGM of 16 values': (pgm(B4, 15), UNCERTAIN),
     'PGM of 1000 values': (pgm(ids_up_to(999), 999), UNCERTAIN),
@@ -81,19 +82,32 @@ REFUSED = {
     'two pages': (tiff(B8, 8, pages=2), '2 pages or frames, expected 1'),
     **{
         f'two frames {form}': (
-            by_pillow(GREY, form, save_all=True, append_images=[GREY.rotate(180)]), '2 pages or frames'
+            by_pillow(GREY, form, save_all=True, append_images=[GREY.rotate(180)]),
+            '2 pages or frames',
         )
         for form in ('PNG', 'GIF')
     },
-    **{f'negative int{b} {o}': (tiff(B4 - 1, b, o, 'i'), f'{OUTSIDE}: -1') for o in '<>' for b in (16, 32)},
+    **{
+        f'negative int{bits} {order}': (tiff(B4 - 1, bits, order, 'i'), f'{OUTSIDE}: -1')
+        for order in '<>' for bits in (16, 32)
+    },
     'negative int8': (tiff(B4 - 1, 8, '<', 'i'), f'{OUTSIDE}: -1'),
     'large uint32': (tiff(B8 + 2**32 - 256, 32), f'{OUTSIDE}: 4294967040, 4294967041'),
-    'large int32': (tiff(B8 + 65281, 32, '<', 'i'), f'1 pixels with|{OUTSIDE}: 65536'),
-    **{f'whole floats {o}': (tiff(B8, 32, o, 'f'), r'floats \(0 are no whole numbers') for o in '<>'},
-    'fractions': (tiff(FLOATS, 32, '<', 'f'), r'floats \(\d+ are no whole numbers of 1,500'),
-    'NaN': (tiff(np.where(B8 == 3, np.nan, B8), 32, '<', 'f'), r'floats \(\d+ are NaN or infinite'),
-    'infinite': (tiff(np.where(B8 == 3, np.inf, B8), 32, '<', 'f'), 'are NaN or infinite of 1,500'),
+    'large int32': (tiff(B8 + 65281, 32, '<', 'i'), f'{OUTSIDE}: 65536'),
+    **{f'whole floats {o}': (tiff(B8, 32, o, 'f'), r'floats \(0 are no whole') for o in '<>'},
+    **{
+        f'{odd} among floats': (tiff(np.where(B8 == 0, odd, B8), 32, '<', 'f'), f'floats {said}')
+        for odd, said in (
+            (2.5, r'\(3 are no whole numbers of 1,500'),
+            (np.nan, r'\(3 are NaN or infinite of 1,500'),
+            (-np.inf, r'\(3 are NaN or infinite of 1,500'),
+        )
+    },
     'float64': (tiff(B8, 64, '<', 'f'), 'pixel type that is not read'),
+    'truncated at a chunk': (png(B8, 8)[:-12], 'damaged or truncated PNG'),
+    'damaged deflate': (
+        PACKED[:40] + bytes([PACKED[40] ^ 1]) + PACKED[41:], 'damaged TIFF|truncated TIFF'
+    ),
     'truncated': (png(B8, 8)[:-20], 'damaged or truncated PNG'),
     'empty': (b'', 'empty file'),
     'text': (b'0 1 2', 'no image of a format'),
@@ -234,6 +248,7 @@ def test_a_png_that_was_damaged_anywhere_is_not_read(seed, tmp_path):
         read_label_map(str(tmp_path / 'a.png'))
 
 
+@pytest.mark.filterwarnings('ignore::UserWarning')  # Pillow's, of the damage
 @pytest.mark.parametrize('seed', range(100))
 def test_a_damaged_tiff_gives_ids_or_an_error(seed, tmp_path):
     rng = random.Random(seed)
@@ -246,10 +261,9 @@ def test_a_damaged_tiff_gives_ids_or_an_error(seed, tmp_path):
     (tmp_path / 'a.tif').write_bytes(content)
     try:
         labels = read_label_map(str(tmp_path / 'a.tif'))
-    except SampleError as error:
-        assert str(error).startswith(f'{tmp_path}/a.tif: ')
-    else:
-        assert labels.ndim == 2 and 0 <= labels.min() <= labels.max() <= 65535
+    except SampleError:
+        return
+    assert labels.ndim == 2 and 0 <= labels.min() <= labels.max() <= 65535
 
 
 def test_colours_are_ids_only_without_loss(tmp_path):
