@@ -15,10 +15,7 @@ from mmc2fmae.errors import SampleError
 from mmc2fmae.images import open_image
 
 FORMATS = ('PNG', 'TIFF', 'BMP', 'GIF', 'PPM')
-"""Pillow's names of the formats that keep ids; JPEG, WebP, AVIF and JPEG 2000 are for photographs.
-
-GIF and PPM (PGM) are there because they have been read so far.
-"""
+"""Pillow's names of the formats that keep ids; JPEG, WebP, AVIF and JPEG 2000 are for photographs."""
 
 MOST_BYTES = 2**30
 """No map of 179 million pixels, Pillow's bound, is larger."""
@@ -35,6 +32,7 @@ _LOSSLESS_TIFF = {
     'raw', 'tiff_ccitt', 'group3', 'group4', 'tiff_lzw', 'tiff_adobe_deflate', 'tiff_raw_16',
     'packbits', 'tiff_deflate', 'lzma', 'zstd',
 }  # fmt: skip
+_TIFF_HEADER = 8
 _SUBFILE, _SAMPLE_FORMAT, _SIGNED = 254, 339, 2  # TIFF 6.0, "NewSubfileType" and "SampleFormat"
 _AS_PNG = 'save the ids themselves as an L, P or I;16 PNG'
 
@@ -101,7 +99,7 @@ def _open_map(content: bytes) -> Any:
         SampleError: It is another one.
     """
     try:
-        image = open_image(io.BytesIO(content))
+        image: Any = open_image(io.BytesIO(content))
     except UnidentifiedImageError:
         if content[:3] in (b'II*', b'MM\0', b'II+'):
             raise SampleError(
@@ -113,8 +111,8 @@ def _open_map(content: bytes) -> Any:
     packed = image.info.get('compression') if image.format == 'TIFF' else None
     if image.format == 'PNG':
         _check_png(content)
-    elif packed in ('tiff_adobe_deflate', 'tiff_deflate'):
-        _check_strips(image.tag_v2, content)
+    elif image.format == 'TIFF':
+        _check_strips(image.tag_v2, content, packed in ('tiff_adobe_deflate', 'tiff_deflate'))
     if image.format not in FORMATS or (packed and packed not in _LOSSLESS_TIFF):
         raise SampleError(
             f'label map is {image.format}{f" ({packed})" if packed else ""} inside, whatever its '
@@ -122,6 +120,9 @@ def _open_map(content: bytes) -> Any:
             advice='make the map anew from its source and save it as PNG: lost ids do not come '
             'back by converting the file',
         )
+    covered = sum((right - left) * (low - top) for _, (left, top, right, low), *_ in image.tile)
+    if covered < image.width * image.height:
+        raise OSError('damaged: the file has pixels for a part of the image alone')
     if pages := _further_pages(image):
         raise SampleError(
             f'label map has {pages + 1} pages or frames, expected 1', advice='save one map a file'
@@ -145,14 +146,16 @@ def _check_png(content: bytes) -> None:
         place = end + 4
 
 
-def _check_strips(tags: Any, content: bytes) -> None:
-    """Unpack the strips or tiles of a TIFF; libtiff only prints that their checksum differs.
+def _check_strips(tags: Any, content: bytes, deflated: bool) -> None:
+    """Unpack the deflated strips or tiles of a TIFF; libtiff only prints that a checksum differs.
 
     Raises:
-        OSError: One cannot be unpacked whole.
+        OSError: One cannot be unpacked whole, or begins in the header.
     """
     offsets, sizes = (tags.get(a) or tags.get(b) or () for a, b in ((273, 324), (279, 325)))
-    for start, size in zip(offsets, sizes, strict=False):
+    if not all(start >= _TIFF_HEADER for start in offsets):
+        raise OSError('damaged TIFF, its pixels begin in its header')
+    for start, size in zip(offsets, sizes, strict=False) if deflated else ():
         inflate, packed = zlib.decompressobj(), content[start : start + size]
         try:
             while packed and not inflate.eof:

@@ -1,6 +1,7 @@
 """Every reader of label maps sees the ids that a file stores, or says why it does not."""
 
 import random
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,8 @@ GREY = Image.fromarray(B8.astype(np.uint8))
 LOSSY = 'which changes ids'
 UNCERTAIN = 'do not tell ids for certain'
 OUTSIDE = 'ids outside 0 to 65535'
+TIFF = tiff(B8, 8)
+ROWS, START = (struct.pack('<2H2I', tag, 4, 1, value) for tag, value in ((278, 30), (273, 8)))
 PACKED = by_pillow(GREY, 'TIFF', compression='tiff_adobe_deflate')
 REFUSED = {
     'JPEG': (by_pillow(GREY, 'JPEG', quality=100), LOSSY),
@@ -104,6 +107,8 @@ REFUSED = {
         )
     },
     'float64': (tiff(B8, 64, '<', 'f'), 'pixel type that is not read'),
+    'half a TIFF': (TIFF.replace(ROWS, ROWS[:-4] + b'\x0f\0\0\0'), 'for a part of the image'),
+    'TIFF without offset': (TIFF.replace(START, START[:-4] + bytes(4)), 'begin in its header'),
     'truncated at a chunk': (png(B8, 8)[:-12], 'damaged or truncated PNG'),
     'damaged deflate': (
         PACKED[:40] + bytes([PACKED[40] ^ 1]) + PACKED[41:], 'damaged TIFF|truncated TIFF'
