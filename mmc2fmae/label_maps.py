@@ -15,7 +15,7 @@ from mmc2fmae.errors import SampleError
 from mmc2fmae.images import open_image
 
 FORMATS = ('PNG', 'TIFF', 'BMP', 'GIF', 'PPM')
-"""Pillow's names of the formats that keep ids; JPEG, WebP, AVIF and JPEG 2000 are for photographs."""
+"""Pillow's names of the formats that keep ids, as those made for photographs do not."""
 
 MOST_BYTES = 2**30
 """No map of 179 million pixels, Pillow's bound, is larger."""
