@@ -115,6 +115,7 @@ def fill_gaps() -> list[Gap]:
             allow_checkpoint_types,
             read_checkpoints_as_data,
             restrict_image_formats,
+            keep_label_ids,
             keep_out_multimodal,
             replace_pkg_resources,
             restore_find_loader,
@@ -371,6 +372,62 @@ def _open_image(source):
     from mmc2fmae.images import open_image
 
     return open_image(source)
+
+
+# --- MMSegmentation's label maps, read as pictures ---
+
+
+def keep_label_ids() -> Gap:
+    """Let MMSegmentation, once it is imported, read label maps by :mod:`mmc2fmae.label_maps`."""
+    from mmcv.transforms import LoadAnnotations
+
+    # Importing mmseg takes seconds, so its subclass is met when it is made.
+    LoadAnnotations.__init_subclass__ = classmethod(_keep_label_ids)
+    for known in LoadAnnotations.__subclasses__():
+        _keep_label_ids(known)
+    return Gap('label maps', 'filled in', 'mmseg reads ids as they are stored')
+
+
+def _keep_label_ids(cls) -> None:
+    if (cls.__module__, cls.__name__) != ('mmseg.datasets.transforms.loading', 'LoadAnnotations'):
+        return
+    from types import SimpleNamespace
+
+    load = cls._load_seg_map
+    if load.__module__ != cls.__module__:  # replaced before
+        return
+
+    def _load_seg_map(self, results: dict) -> None:
+        from mmc2fmae.errors import SampleError
+
+        try:
+            load(self, results)
+        except SampleError as error:
+            raise SampleError(error.reason, results['seg_map_path'], error.advice) from error
+
+    cls._load_seg_map = _load_seg_map
+    sys.modules[cls.__module__].mmcv = SimpleNamespace(imfrombytes=_ids_of_8_bits)  # type: ignore[attr-defined]
+
+
+def _ids_of_8_bits(content: bytes, flag: str, backend: str):
+    """Stand in for ``mmcv.imfrombytes`` where mmseg reads a label map."""
+    from mmc2fmae.errors import SampleError
+    from mmc2fmae.images import UNREADABLE
+    from mmc2fmae.label_maps import decode_ids
+
+    advice = 'restore or remove it'
+    try:
+        ids = decode_ids(content)
+    except SampleError:
+        raise
+    except UNREADABLE as error:
+        raise SampleError(f'cannot be read ({error})', advice=advice) from error
+    if ids.max() > 255:
+        raise SampleError(
+            f'label map has id {ids.max()}, expected 0 to 255: mmseg keeps 8 bits',
+            advice='renumber the classes',
+        )
+    return ids
 
 
 # --- mmpretrain's multimodal models ---

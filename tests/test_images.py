@@ -66,7 +66,7 @@ READERS = {
     stored_size: DatasetError,
     find_images: ValueError,
     load_with_mmcv: OSError,
-    load_mask_with_mmseg: OSError,
+    load_mask_with_mmseg: SampleError,
     lambda path: read_uploads(dict(rgb=Upload(path, Path(path).read_bytes())), open): SampleError,
 }
 

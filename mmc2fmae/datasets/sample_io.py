@@ -1,12 +1,16 @@
 """Read photographs and label maps; whatever is wrong with a file is said with its name."""
 
+import os
+from collections.abc import Callable
+
 import numpy as np
 from PIL import Image
 
 from mmc2fmae.errors import SampleError
 from mmc2fmae.images import UNREADABLE, open_image
+from mmc2fmae.label_maps import MOST_BYTES, decode_colours, decode_ids
 
-LABEL_MODES = ('1', 'L', 'P', 'I', 'I;16', 'I;16B')
+CONTINUOUS_MODES = ('1', 'L', 'P', 'I', 'I;16', 'I;16B')
 
 
 def read_rgb(path: str) -> Image.Image:
@@ -29,48 +33,68 @@ def read_rgb(path: str) -> Image.Image:
 
 
 def read_label_map(path: str) -> np.ndarray:
-    """Read a single-channel label map with its ids unchanged (palette indices included).
+    """Read a single-channel label map with its ids as they are stored (palette indices included).
 
     Args:
-        path: PNG file with 8- or 16-bit ids.
+        path: File of :data:`mmc2fmae.label_maps.FORMATS` with ids of 1 to 16 bits.
 
     Returns:
-        (h, w) array, uint8 for 8-bit files and int32 for 16-bit files.
+        (h, w) array of ids from 0, uint8 for files of up to 8 bits and int32 for others.
 
     Raises:
-        SampleError: The file is missing, truncated, no image, or has colour channels.
+        SampleError: The file is missing, damaged, no image, of a format that changes ids, has
+            colour channels or floats, or ids outside 0 to 65535.
     """
-    try:
-        with open_image(path) as image:
-            if image.mode not in LABEL_MODES:
-                raise SampleError(
-                    f'label map has mode {image.mode} ({len(image.getbands())} channels), '
-                    'expected one channel of 8- or 16-bit ids',
-                    path,
-                    'save the ids themselves as an L, P or I;16 PNG, not a colour rendering',
-                )
-            labels = np.asarray(image)
-    except SampleError:
-        raise
-    except UNREADABLE as error:
-        raise _unreadable(path, error) from error
-    return labels.astype(np.uint8 if labels.dtype.itemsize == 1 else np.int32, copy=False)
+    return _read(path, decode_ids)
+
+
+def read_colour_map(path: str) -> np.ndarray:
+    """Read the (h, w, 3) uint8 channels of a map whose colours are ids.
+
+    Raises:
+        SampleError: The file is missing, damaged, or none of 8-bit colours without loss.
+    """
+    return _read(path, decode_colours)
 
 
 def read_continuous_map(path: str) -> np.ndarray:
     """Read a single-channel map of a quantity, such as depth.
 
     Args:
-        path: PNG file of 8 or 16 bits, read as a share of their range.
+        path: Image of 1 to 16 bits, read as a share of their range; a JPEG may do.
 
     Returns:
         (h, w) float32 array in [0, 1).
 
     Raises:
-        SampleError: See :func:`read_label_map`.
+        SampleError: The file is missing, damaged, no image, or of another kind of pixels.
     """
-    values = read_label_map(path)
-    return values.astype(np.float32) / (256 if values.dtype == np.uint8 else 65536)
+    try:
+        with open_image(path) as image:
+            mode, values = image.mode, np.asarray(image)
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from error
+    if mode not in CONTINUOUS_MODES or values.min() < 0 or values.max() > 65535:
+        raise SampleError(
+            f'has mode {mode}, values of {values.min()} to {values.max()}, expected one channel '
+            'of up to 16 bits',
+            path,
+            'save it as a greyscale PNG of 16 bits',
+        )
+    return values.astype(np.float32) / (256 if values.dtype.itemsize == 1 else 65536)
+
+
+def _read(path: str, decode: Callable[[bytes], np.ndarray]) -> np.ndarray:
+    try:
+        with open(path, 'rb') as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MOST_BYTES:
+                raise OSError(f'{size:,} bytes are more than any map has')
+            return decode(file.read())
+    except SampleError as error:
+        raise SampleError(error.reason, path, error.advice) from None
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from error
 
 
 def _unreadable(path: str, error: Exception) -> SampleError:

@@ -142,6 +142,13 @@ def coco_from_masks(
         semantic = None
         if semantic_dir:
             semantic = _read(Path(semantic_dir, classes_of[name]), (height, width), name)
+            outside = np.unique(semantic[(semantic >= len(classes)) & (semantic != IGNORE)])
+            if len(outside):
+                raise DatasetError(
+                    f'{Path(semantic_dir, classes_of[name])} has class ids '
+                    f'{outside[:5].tolist()}, but there are names for the classes 0 to '
+                    f'{len(classes) - 1} (255 = unknown): name them all, or correct the map'
+                )
         try:
             found = instance_annotations(instances, semantic, len(classes))
         except ValueError as error:

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mmc2fmae.datasets.sample_io import read_label_map
+from mmc2fmae.datasets.sample_io import read_colour_map, read_label_map
 from mmc2fmae.errors import DatasetError, first_names
 from mmc2fmae.files import AnyPath, list_files, list_photographs, missing_files
-from mmc2fmae.images import UNREADABLE, open_image
 from mmc2fmae.label_ids import IGNORE, canonical_ids
 from mmc2fmae.preparation.coco_json import pair_by_stem
 from mmc2fmae.preparation.conversion import Conversion, Labelled
@@ -205,22 +204,10 @@ def _pairs(images: AnyPath, folder: Path, skip_unlabelled: bool) -> dict[str, st
     return {name: masks[stem] for name, stem in stems.items() if stem in masks}
 
 
-def _read_rgb_ids(path: str) -> np.ndarray:
-    """Return the (h, w, 3) int32 channels of a PNG whose colours are ids."""
-    try:
-        with open_image(path) as image:
-            mode, ids = image.mode, np.asarray(image)
-    except UNREADABLE as error:
-        raise DatasetError(f'{path}: cannot be read ({error})') from error
-    if mode != 'RGB':
-        raise DatasetError(f'{path} has mode {mode}, expected RGB')
-    return ids.astype(np.int32)
-
-
 def _read_panoptic(item: Labelled) -> dict[str, np.ndarray]:
     """Read a panoptic PNG: id = R + 256 G + 65536 B, 0 is void."""
     path, _ = item.files
-    red, green, blue = np.moveaxis(_read_rgb_ids(path), -1, 0)
+    red, green, blue = np.moveaxis(read_colour_map(path).astype(np.int32), -1, 0)
     segments = red + 256 * green + 65536 * blue
     ids = np.unique(segments)
     known = {number: (label, counted) for number, label, counted in item.details}
@@ -239,7 +226,7 @@ def _read_ade20k(num_classes: int, item: Labelled) -> dict[str, np.ndarray]:
     semantic, *instance = item.files
     maps = dict(semantic=_class_ids(semantic, num_classes, reduce_zero_label=True))
     if instance:
-        red, green, _ = np.moveaxis(_read_rgb_ids(instance[0]), -1, 0)
+        red, green, _ = np.moveaxis(read_colour_map(instance[0]).astype(np.int32), -1, 0)
         maps['instance'] = canonical_ids(
             np.where(green > 0, 256 * red + green, 0).astype(np.uint16)
         )

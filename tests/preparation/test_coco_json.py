@@ -60,6 +60,14 @@ def test_classes_come_from_the_semantic_map():
         instance_annotations(instances, semantic, 2)
 
 
+def test_class_ids_without_a_name_are_named_where_no_instance_has_them(folders):
+    labels = np.ones((4, 5))
+    labels[3, 4], labels[0, 0] = 9, 255  # background in a
+    save(labels, folders / 'semantic/a.png')
+    with pytest.raises(DatasetError, match=r'semantic/a\.png has class ids \[9\], but there are'):
+        coco_from_masks(folders / 'images', folders / 'masks', ['x', 'y'], folders / 'semantic')
+
+
 def test_unknown_class_names_the_file(folders):
     with pytest.raises(DatasetError, match=r'masks/a\.png: instance 700 has no pixel'):
         coco_from_masks(folders / 'images', folders / 'masks', ['x', 'y'], folders / 'semantic')

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmc2fmae.errors import DatasetError
+from mmc2fmae.errors import DatasetError, SampleError
 from mmc2fmae.preparation.converters import (
     from_ade20k,
     from_coco_panoptic,
@@ -93,10 +93,10 @@ def test_wrong_coco_files_are_named(tmp_path):
     with pytest.raises(DatasetError, match=r'a\.png has segments \[9\] that the json does not'):
         conversion.read(conversion.items[0])
     Image.open(tmp_path / 'panoptic/a.png').convert('L').save(tmp_path / 'panoptic/a.png')
-    with pytest.raises(DatasetError, match=r'a\.png has mode L, expected RGB'):
+    with pytest.raises(SampleError, match=r'a\.png: has mode L \(L\), expected RGB'):
         conversion.read(conversion.items[0])
     (tmp_path / 'panoptic/a.png').write_bytes(b'no image')
-    with pytest.raises(DatasetError, match=r'a\.png: cannot be read'):
+    with pytest.raises(SampleError, match=r'a\.png: cannot be read'):
         conversion.read(conversion.items[0])
     (tmp_path / 'panoptic/a.png').unlink()
     with pytest.raises(DatasetError, match=r'(?s)1 files do not exist:.*panoptic/a\.png'):
