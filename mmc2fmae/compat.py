@@ -357,14 +357,41 @@ def _load_checkpoint(filename: str, map_location=None, logger='current'):
 
 
 def restrict_image_formats() -> Gap:
-    """Let mmcv's Pillow backend open only the formats of :mod:`mmc2fmae.images`."""
+    """Let mmcv read photographs by the rules of :mod:`mmc2fmae.images`, and no other formats."""
+    from functools import partial
     from types import SimpleNamespace
 
+    import mmcv
     import mmcv.image.io as reading
+    from mmcv.transforms import LoadImageFromFile
     from PIL import Image
 
+    from mmc2fmae.images import decode_photograph
+
     reading.Image = SimpleNamespace(open=_open_image, new=Image.new)
-    return Gap('image formats', 'filled in', 'mmcv opens no format that runs a program')
+    if not isinstance(reading.imfrombytes, partial):
+        decode = partial(decode_photograph, reading.imfrombytes)
+        reading.imfrombytes = mmcv.image.imfrombytes = mmcv.imfrombytes = decode
+        LoadImageFromFile.transform = _naming_the_file(LoadImageFromFile.transform)
+    return Gap('image formats', 'filled in', 'mmcv reads photographs as this project does')
+
+
+def _naming_the_file(load: Callable) -> Callable:
+    """Wrap a loading transform, whose errors do not tell which of a million files is damaged."""
+    from mmc2fmae.errors import SampleError
+    from mmc2fmae.images import UNREADABLE
+
+    def transform(self, results: dict) -> dict | None:
+        try:
+            return load(self, results)
+        except UNREADABLE as error:
+            path = str(results['img_path'])
+            if path in str(error):
+                raise
+            advice = 'restore it, save it anew or leave it out'
+            raise SampleError(f'cannot be read ({error})', path, advice) from error
+
+    return transform
 
 
 def _open_image(source):
