@@ -89,6 +89,20 @@ def _describe(source: AnyPath | BinaryIO) -> str:
     return f'{what} of a format that is read ({", ".join(FORMATS)})'
 
 
+BACK = {6: 8, 8: 6}
+"""The EXIF orientation that undoes one, where it is another one."""
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
 class Stored(NamedTuple):
     """A photograph's stored width and height, and its EXIF orientation, 1 to 8."""
 
@@ -200,12 +214,17 @@ def upright_rgb(image: Image.Image) -> Image.Image:
         if getattr(image, 'tag_v2', {}).get(_PHOTOMETRIC) == 0:  # Pillow heeds it in 8 bits alone
             grey = 255 - grey
         image = Image.fromarray(grey.astype(np.uint8))
-    rgb = image.convert('RGB')
-    return rgb if orientation == 1 else Image.fromarray(turn(np.asarray(rgb), orientation))
+    return turn_image(image.convert('RGB'), orientation)
+
+
+def turn_image(image: Image.Image, orientation: int) -> Image.Image:
+    """Turn and mirror an image's stored pixels as an EXIF orientation says."""
+    method = _TURNS.get(orientation)
+    return image if method is None else image.transpose(method)
 
 
 def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn and mirror (h, w, ...) stored pixels as an EXIF orientation says."""
+    """Turn and mirror (h, w, ...) stored pixels as an EXIF orientation says, maps in step."""
     if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
