@@ -369,6 +369,8 @@ def restrict_image_formats() -> Gap:
     from mmc2fmae.images import decode_photograph
 
     reading.Image = SimpleNamespace(open=_open_image, new=Image.new)
+    # What is to be turned never comes there, and damaged EXIF data would stop it.
+    reading.ImageOps = SimpleNamespace(exif_transpose=lambda image: image)
     if not isinstance(reading.imfrombytes, partial):
         decode = partial(decode_photograph, reading.imfrombytes)
         reading.imfrombytes = mmcv.image.imfrombytes = mmcv.imfrombytes = decode

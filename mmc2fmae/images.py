@@ -64,7 +64,10 @@ def open_image(source: AnyPath | BinaryIO) -> Image.Image:
         PIL.Image.DecompressionBombError: It has more than 179 million pixels.
     """
     try:
-        return Image.open(source, formats=_formats())
+        image = Image.open(source, formats=_formats())
+        if image.format == 'TIFF':
+            image.filename = ''  # Pillow would map the file with the sides of the turned picture
+        return image
     except UnidentifiedImageError:
         raise UnidentifiedImageError(_describe(source)) from None
 
@@ -144,20 +147,19 @@ def stored(image: Image.Image) -> Stored:
     if image.format == 'TIFF':  # Pillow turns it by itself and then forgets the orientation
         tags = getattr(image, 'tag_v2', {})
         return Stored(tags[_WIDTH], tags[_HEIGHT], _one_to_eight(tags.get(_ORIENTATION)))
-    # Asking a PNG for its EXIF would decode it, for the sake of what may lie behind the pixels.
-    ask = type(image).getexif if _more_follows(image) else Image.Image.getexif
-    return Stored(*image.size, _orientation(image, ask))
+    if _more_follows(image):
+        image.load()
+    return Stored(*image.size, _orientation(image))
 
 
 def _one_to_eight(value: Any) -> int:
     return value if type(value) is int and 1 <= value <= 8 else 1
 
 
-def _orientation(image: Image.Image, ask: Callable[[Any], Image.Exif]) -> int:
+def _orientation(image: Image.Image) -> int:
     try:
-        return _one_to_eight(ask(image).get(_ORIENTATION))
-    except UNREADABLE:
-        raise
+        # Not the PNG's own method, which decodes it for the sake of what may follow the pixels.
+        return _one_to_eight(Image.Image.getexif(image).get(_ORIENTATION))
     except Exception:  # damaged EXIF data, which leave the pixels whole: Pillow raises many kinds
         return 1
 
@@ -166,7 +168,7 @@ def _more_follows(image: Image.Image) -> bool:
     """Whether EXIF data or texts, which may hold some, lie behind the pixels of a PNG."""
     file: Any = getattr(image, 'fp', None)
     if image.format != 'PNG' or file is None:
-        return True
+        return False
     place, kinds = file.tell(), set()
     try:
         file.seek(8)
@@ -208,12 +210,12 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     """
     white = brightest(image)
     image.load()
-    orientation = _orientation(image, type(image).getexif)
+    orientation = _orientation(image)
     if white:
-        grey = np.asarray(image).astype(np.uint32) * 255 // white
+        grey = np.asarray(image).astype(np.uint32)
         if getattr(image, 'tag_v2', {}).get(_PHOTOMETRIC) == 0:  # Pillow heeds it in 8 bits alone
-            grey = 255 - grey
-        image = Image.fromarray(grey.astype(np.uint8))
+            grey = white - grey
+        image = Image.fromarray((grey * 255 // white).astype(np.uint8))
     return turn_image(image.convert('RGB'), orientation)
 
 
