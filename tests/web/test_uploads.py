@@ -76,8 +76,6 @@ def test_a_photograph_is_turned_upright_unless_that_leaves_open_what_its_maps_sh
     assert read_uploads(files, lambda f: read_rgb(f['rgb']).size) == (20, 30)
     exif[0x0112] = 3
     half = Upload('phone.jpg', encode(np.zeros((20, 30, 3)), 'JPEG', exif=exif))
-    with pytest.raises(
-        SampleError, match=r'phone\.jpg .* has EXIF orientation 3, and nothing tells'
-    ):
+    with pytest.raises(SampleError, match=r'phone\.jpg .* has EXIF orientation 3, and nothing'):
         read_uploads(files | dict(rgb=half), open)
     assert read_uploads(dict(rgb=half), lambda f: read_rgb(f['rgb']).size) == (30, 20)
