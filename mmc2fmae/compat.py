@@ -363,6 +363,7 @@ def restrict_image_formats() -> Gap:
 
     import mmcv
     import mmcv.image.io as reading
+    from mmcv.image import geometric
     from mmcv.transforms import LoadImageFromFile
     from PIL import Image
 
@@ -375,7 +376,16 @@ def restrict_image_formats() -> Gap:
         decode = partial(decode_photograph, reading.imfrombytes)
         reading.imfrombytes = mmcv.image.imfrombytes = mmcv.imfrombytes = decode
         LoadImageFromFile.transform = _naming_the_file(LoadImageFromFile.transform)
+        resize = partial(_rescaled_size, geometric.rescale_size)
+        geometric.rescale_size = mmcv.image.rescale_size = mmcv.rescale_size = resize
     return Gap('image formats', 'filled in', 'mmcv reads photographs as this project does')
+
+
+def _rescaled_size(rescaled_size: Callable, old_size, scale, return_scale: bool = False):
+    # A strip that is resized by its long side keeps a pixel across; OpenCV would refuse it.
+    size, factor = rescaled_size(old_size, scale, return_scale=True)
+    size = tuple(max(side, 1) for side in size)
+    return (size, factor) if return_scale else size
 
 
 def _naming_the_file(load: Callable) -> Callable:

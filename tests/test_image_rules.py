@@ -316,3 +316,20 @@ def test_strips_are_resized_in_bounded_memory(size, tmp_path):
     pixels = np.asarray(read_rgb(str(tmp_path / 'x.png')))
     resized = BoundedResizeEdge(256, edge='short')(dict(img=pixels))['img']
     assert min(resized.shape[:2]) == 256 and max(resized.shape[:2]) <= 32 * 256
+
+
+def test_12_bit_tiff_is_scaled_by_its_own_range(tmp_path):
+    tags = {256: 2, 257: 1, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: 3}
+    packed = bytes([0xFF, 0xF8, 0x00])  # 4095 and 2048
+    entries = b''.join(struct.pack('<HHIHH', tag, 3, 1, value, 0) for tag, value in tags.items())
+    head = struct.pack('<2sHI', b'II', 42, 12) + packed + b'\0'
+    (tmp_path / 'x.tif').write_bytes(head + struct.pack('<H', len(tags)) + entries + bytes(4))
+    for name in ('training', 'cv2', 'pillow'):
+        assert np.asarray(READERS[name](str(tmp_path / 'x.tif')))[0, :, 0].tolist() == [255, 127]
+
+
+@pytest.mark.parametrize('size', [(12000, 1), (2, 8000)])
+def test_a_strip_keeps_a_pixel_where_detection_resizes_it(size):
+    resized = mmcv.imrescale(np.zeros((*size[::-1], 3), np.uint8), (384, 256))
+    assert min(resized.shape[:2]) == 1 and max(resized.shape[:2]) == 384
+    assert mmcv.rescale_size((640, 480), (384, 256), return_scale=True) == ((341, 256), 256 / 480)
