@@ -367,13 +367,11 @@ def restrict_image_formats() -> Gap:
     from mmcv.transforms import LoadImageFromFile
     from PIL import Image
 
-    from mmc2fmae.images import decode_photograph
-
     reading.Image = SimpleNamespace(open=_open_image, new=Image.new)
     # What is to be turned never comes there, and damaged EXIF data would stop it.
     reading.ImageOps = SimpleNamespace(exif_transpose=lambda image: image)
     if not isinstance(reading.imfrombytes, partial):
-        decode = partial(decode_photograph, reading.imfrombytes)
+        decode = partial(_decode_photograph, reading.imfrombytes)
         reading.imfrombytes = mmcv.image.imfrombytes = mmcv.imfrombytes = decode
         LoadImageFromFile.transform = _naming_the_file(LoadImageFromFile.transform)
         resize = partial(_rescaled_size, geometric.rescale_size)
@@ -390,10 +388,11 @@ def _rescaled_size(rescaled_size: Callable, old_size, scale, return_scale: bool 
 
 def _naming_the_file(load: Callable) -> Callable:
     """Wrap a loading transform, whose errors do not tell which of a million files is damaged."""
-    from mmc2fmae.errors import SampleError
-    from mmc2fmae.images import UNREADABLE
 
     def transform(self, results: dict) -> dict | None:
+        from mmc2fmae.errors import SampleError
+        from mmc2fmae.images import UNREADABLE
+
         try:
             return load(self, results)
         except UNREADABLE as error:
@@ -404,6 +403,12 @@ def _naming_the_file(load: Callable) -> Callable:
             raise SampleError(f'cannot be read ({error})', path, advice) from error
 
     return transform
+
+
+def _decode_photograph(*args, **kwargs):
+    from mmc2fmae.images import decode_photograph
+
+    return decode_photograph(*args, **kwargs)
 
 
 def _open_image(source):
