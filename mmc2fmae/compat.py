@@ -405,10 +405,13 @@ def _naming_the_file(load: Callable) -> Callable:
     return transform
 
 
-def _decode_photograph(*args, **kwargs):
+def _decode_photograph(decode, content, flag='color', channel_order='bgr', backend=None):
+    import mmcv.image.io as reading
+
     from mmc2fmae.images import decode_photograph
 
-    return decode_photograph(*args, **kwargs)
+    backend = backend or reading.imread_backend  # of mmcv.use_backend
+    return decode_photograph(decode, content, flag, channel_order, backend)
 
 
 def _open_image(source):

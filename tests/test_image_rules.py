@@ -333,3 +333,12 @@ def test_a_strip_keeps_a_pixel_where_detection_resizes_it(size):
     resized = mmcv.imrescale(np.zeros((*size[::-1], 3), np.uint8), (384, 256))
     assert min(resized.shape[:2]) == 1 and max(resized.shape[:2]) == 384
     assert mmcv.rescale_size((640, 480), (384, 256), return_scale=True) == ((341, 256), 256 / 480)
+
+
+def test_the_backend_that_mmcv_uses_by_default_changes_nothing(tmp_path, monkeypatch):
+    (tmp_path / 'x').write_bytes(saved('JPEG', 6))
+    for backend in ('cv2', 'pillow', 'turbojpeg', 'tifffile'):
+        monkeypatch.setattr('mmcv.image.io.imread_backend', backend)
+        assert fields(mmcv.imread(tmp_path / 'x')) == SHOWN[6]
+    (tmp_path / 'y').write_bytes(saved('JPEG', 1))
+    assert fields(mmcv.imread(tmp_path / 'y')) == SHOWN[1]
