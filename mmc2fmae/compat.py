@@ -358,14 +358,61 @@ def _load_checkpoint(filename: str, map_location=None, logger='current'):
 
 
 def restrict_image_formats() -> Gap:
-    """Let mmcv's Pillow backend open only the formats of :mod:`mmc2fmae.images`."""
+    """Let mmcv read photographs by the rules of :mod:`mmc2fmae.images`, and no other formats."""
+    from functools import partial
     from types import SimpleNamespace
 
+    import mmcv
     import mmcv.image.io as reading
+    from mmcv.image import geometric
+    from mmcv.transforms import LoadImageFromFile
     from PIL import Image
 
     reading.Image = SimpleNamespace(open=_open_image, new=Image.new)
-    return Gap('image formats', 'filled in', 'mmcv opens no format that runs a program')
+    # What is to be turned never comes there, and damaged EXIF data would stop it.
+    reading.ImageOps = SimpleNamespace(exif_transpose=lambda image: image)
+    if not isinstance(reading.imfrombytes, partial):
+        decode = partial(_decode_photograph, reading.imfrombytes)
+        reading.imfrombytes = mmcv.image.imfrombytes = mmcv.imfrombytes = decode
+        LoadImageFromFile.transform = _naming_the_file(LoadImageFromFile.transform)
+        resize = partial(_rescaled_size, geometric.rescale_size)
+        geometric.rescale_size = mmcv.image.rescale_size = mmcv.rescale_size = resize
+    return Gap('image formats', 'filled in', 'mmcv reads photographs as this project does')
+
+
+def _rescaled_size(rescaled_size: Callable, old_size, scale, return_scale: bool = False):
+    # A strip that is resized by its long side keeps a pixel across; OpenCV would refuse it.
+    size, factor = rescaled_size(old_size, scale, return_scale=True)
+    size = tuple(max(side, 1) for side in size)
+    return (size, factor) if return_scale else size
+
+
+def _naming_the_file(load: Callable) -> Callable:
+    """Wrap a loading transform, whose errors do not tell which of a million files is damaged."""
+
+    def transform(self, results: dict) -> dict | None:
+        from mmc2fmae.errors import SampleError
+        from mmc2fmae.images import UNREADABLE
+
+        try:
+            return load(self, results)
+        except UNREADABLE as error:
+            path = str(results['img_path'])
+            if path in str(error):
+                raise
+            advice = 'restore it, save it anew or leave it out'
+            raise SampleError(f'cannot be read ({error})', path, advice) from error
+
+    return transform
+
+
+def _decode_photograph(decode, content, flag='color', channel_order='bgr', backend=None):
+    import mmcv.image.io as reading
+
+    from mmc2fmae.images import decode_photograph
+
+    backend = backend or reading.imread_backend  # of mmcv.use_backend
+    return decode_photograph(decode, content, flag, channel_order, backend)
 
 
 def _open_image(source):

@@ -2,13 +2,21 @@
 
 Pillow opens far more than photographs, and for EPS it starts Ghostscript on the file, whatever the
 file is called. Files that others wrote are therefore opened by :func:`open_image` alone.
+
+A photograph becomes 8-bit RGB by :func:`upright_rgb` alone, by one rule for each property: it is
+turned and mirrored as its EXIF orientation says; 16-bit grey is divided by 257, pixels of 32 bits
+are refused; alpha is dropped, palette, CMYK, grey and 1-bit pixels are converted by Pillow.
 """
 
+import io
 import os
+import struct
 import sys
+from collections.abc import Callable
 from functools import cache
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from mmc2fmae.errors import DatasetError
@@ -22,6 +30,11 @@ UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 LARGE_PIXELS = Image.MAX_IMAGE_PIXELS or sys.maxsize
 """From here on Pillow warns of a decompression bomb; at twice as many it refuses."""
+
+LONGEST = 32
+"""Of a picture that is more than so many times as long as wide, features see the middle alone."""
+
+_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _ORIENTATION = 0x0100, 0x0101, 0x0102, 0x0106, 0x0112
 
 # First bytes of what is often taken for a picture, for the message alone.
 _OTHERS = {
@@ -51,7 +64,10 @@ def open_image(source: AnyPath | BinaryIO) -> Image.Image:
         PIL.Image.DecompressionBombError: It has more than 179 million pixels.
     """
     try:
-        return Image.open(source, formats=_formats())
+        image = Image.open(source, formats=_formats())
+        if image.format == 'TIFF':
+            image.filename = ''  # Pillow would map the file with the sides of the turned picture
+        return image
     except UnidentifiedImageError:
         raise UnidentifiedImageError(_describe(source)) from None
 
@@ -76,24 +92,195 @@ def _describe(source: AnyPath | BinaryIO) -> str:
     return f'{what} of a format that is read ({", ".join(FORMATS)})'
 
 
+BACK = {6: 8, 8: 6}
+"""The EXIF orientation that undoes one, where it is another one."""
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class Stored(NamedTuple):
+    """A photograph's stored width and height, and its EXIF orientation, 1 to 8."""
+
+    width: int
+    height: int
+    orientation: int
+
+    @property
+    def upright(self) -> tuple[int, int]:
+        """Width and height once it is turned as EXIF says."""
+        turned = self.orientation >= 5
+        return (self.height, self.width) if turned else (self.width, self.height)
+
+
 def upright_size(path: AnyPath) -> tuple[int, int]:
     """Return a photograph's width and height as it is read for training: turned as EXIF says.
 
     Raises:
         DatasetError: The file is no readable image.
     """
-    width, height, turned = stored_size(path)
-    return (height, width) if turned else (width, height)
+    return stored_size(path).upright
 
 
-def stored_size(path: AnyPath) -> tuple[int, int, bool]:
-    """Return a photograph's stored width and height, and whether EXIF turns it by a quarter.
+def stored_size(path: AnyPath) -> Stored:
+    """Return a photograph's stored size and orientation.
 
     Raises:
         DatasetError: The file is no readable image.
     """
     try:
         with open_image(path) as image:
-            return *image.size, image.getexif().get(0x0112, 1) >= 5
+            return stored(image)
     except UNREADABLE as error:
         raise DatasetError(f'{path} is no readable image ({error})') from error
+
+
+def stored(image: Image.Image) -> Stored:
+    """Return the stored size and orientation of an image whose pixels are not yet read."""
+    if image.format == 'TIFF':  # Pillow turns it by itself and then forgets the orientation
+        tags = getattr(image, 'tag_v2', {})
+        return Stored(tags[_WIDTH], tags[_HEIGHT], _one_to_eight(tags.get(_ORIENTATION)))
+    if _more_follows(image):
+        image.load()
+    return Stored(*image.size, _orientation(image))
+
+
+def _one_to_eight(value: Any) -> int:
+    return value if type(value) is int and 1 <= value <= 8 else 1
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        # Not the PNG's own method, which decodes it for the sake of what may follow the pixels.
+        return _one_to_eight(Image.Image.getexif(image).get(_ORIENTATION))
+    except Exception:  # damaged EXIF data, which leave the pixels whole: Pillow raises many kinds
+        return 1
+
+
+def _more_follows(image: Image.Image) -> bool:
+    """Whether EXIF data or texts, which may hold some, lie behind the pixels of a PNG."""
+    file: Any = getattr(image, 'fp', None)
+    if image.format != 'PNG' or file is None:
+        return False
+    place, kinds = file.tell(), set()
+    try:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            length, kind = struct.unpack('>I4s', head)
+            if b'IDAT' in kinds and kind in (b'eXIf', b'iTXt', b'zTXt', b'tEXt'):
+                return True
+            kinds.add(kind)
+            file.seek(length + 4, os.SEEK_CUR)
+        return False
+    finally:
+        file.seek(place)
+
+
+def brightest(image: Image.Image) -> int | None:
+    """Return the value of white in deep grey pixels (65535), None where these have 8 bits.
+
+    Raises:
+        ValueError: Pixels have 32 bits, signed 16 or are fractions: nothing tells what is white.
+    """
+    if image.mode == 'F' or (image.mode == 'I' and image.format not in ('PNG', 'PPM')):
+        kind = 'fractions' if image.mode == 'F' else 'whole numbers of 32 bits or with a sign'
+        raise ValueError(
+            f'its pixels are {kind} (mode {image.mode}) and nothing tells what is white, expected '
+            '8 bits or 16-bit grey: scale them and save them as 8-bit PNG'
+        )
+    if not image.mode.startswith('I'):
+        return None
+    bits: int = getattr(image, 'tag_v2', {}).get(_BITS, (16,))[0]
+    return (1 << bits) - 1
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """Return a photograph of :func:`open_image` as 8-bit RGB, turned as its EXIF orientation says.
+
+    Raises:
+        OSError: It is damaged.
+        ValueError: It is damaged, or see :func:`brightest`.
+    """
+    white = brightest(image)
+    image.load()
+    orientation = _orientation(image)
+    if white:
+        grey = np.asarray(image).astype(np.uint32)
+        if getattr(image, 'tag_v2', {}).get(_PHOTOMETRIC) == 0:  # Pillow heeds it in 8 bits alone
+            grey = white - grey
+        image = Image.fromarray((grey * 255 // white).astype(np.uint8))
+    return turn_image(image.convert('RGB'), orientation)
+
+
+def turn_image(image: Image.Image, orientation: int) -> Image.Image:
+    """Turn and mirror an image's stored pixels as an EXIF orientation says."""
+    method = _TURNS.get(orientation)
+    return image if method is None else image.transpose(method)
+
+
+def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn and mirror (h, w, ...) stored pixels as an EXIF orientation says, maps in step."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def middle(width: int, height: int) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom of what a centre crop reads of a picture.
+
+    The whole, or the middle :data:`LONGEST` squares of one that is longer: resized by its shorter
+    side, a line of 1 x 12,000 pixels would take gigabytes.
+    """
+    across = min(width, LONGEST * height)
+    down = min(height, LONGEST * width)
+    left, top = (width - across) // 2, (height - down) // 2
+    return left, top, left + across, top + down
+
+
+def decode_photograph(
+    decode: Callable[..., np.ndarray | None],
+    content: bytes,
+    flag: str | int = 'color',
+    channel_order: str = 'bgr',
+    backend: str | None = None,
+) -> np.ndarray | None:
+    """Decode a photograph for mmcv by the rules of this module, whatever the backend.
+
+    Ordinary photographs are left to mmcv; those that its backends read each in their own way, or
+    not at all, are read here. So are all with the backends that know no EXIF orientation.
+
+    Args:
+        decode: mmcv's own function.
+        content: The file.
+        flag: 'color' or 'grayscale'; others (label maps) are left to mmcv.
+        channel_order: 'bgr' or 'rgb'.
+        backend: As in mmcv.
+
+    Raises:
+        OSError: The file is damaged or no image.
+        ValueError: It is damaged, or see :func:`brightest`.
+    """
+    if flag not in ('color', 'grayscale'):
+        return decode(content, flag, channel_order, backend)
+    with open_image(io.BytesIO(content)) as image:
+        ordinary = not brightest(image) and stored(image).orientation == 1
+        if ordinary and backend not in ('turbojpeg', 'tifffile'):
+            pixels = decode(content, flag, channel_order, backend)
+            if pixels is not None:
+                return pixels
+        rgb = upright_rgb(image)
+    if flag == 'grayscale':
+        return np.array(rgb.convert('L'))
+    pixels = np.array(rgb)
+    return pixels if channel_order == 'rgb' else np.ascontiguousarray(pixels[..., ::-1])

@@ -65,7 +65,7 @@ READERS = {
     read_photograph: SampleError,
     stored_size: DatasetError,
     find_images: ValueError,
-    load_with_mmcv: OSError,
+    load_with_mmcv: SampleError,
     load_mask_with_mmseg: SampleError,
     lambda path: read_uploads(dict(rgb=Upload(path, Path(path).read_bytes())), open): SampleError,
 }

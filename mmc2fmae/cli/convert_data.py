@@ -12,7 +12,9 @@ ADE_SPLITS = ('train', 'val')  # those of mmc2fmae.preparation.converters
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add a sub-command for every kind of labels."""
-    kinds = parser.add_subparsers(dest='kind', required=True, metavar='coco | ade20k | folders')
+    kinds = parser.add_subparsers(
+        dest='kind', required=True, metavar='coco | ade20k | folders | upright'
+    )
 
     coco = kinds.add_parser('coco', help='photographs with a panoptic json and its PNGs')
     coco.add_argument('root', help='folder to write, e.g. data/coco_maps')
@@ -45,6 +47,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     folders.add_argument(
         '--skip-unlabelled', action='store_true', help='leave photographs without PNGs out'
+    )
+
+    upright = kinds.add_parser('upright', help='photographs without their EXIF orientation')
+    upright.add_argument('images', help='folder of photographs')
+    upright.add_argument('out', help='folder to write')
+    upright.add_argument(
+        '--as-stored',
+        action='store_true',
+        help='drop the orientation alone: for labels that were drawn on the stored pixels',
     )
 
     for kind in (coco, ade20k, folders):
@@ -85,6 +96,12 @@ def describe(args: argparse.Namespace) -> 'Conversion':
 
 def run(args: argparse.Namespace) -> None:
     """Convert, and say how to train."""
+    if args.kind == 'upright':
+        from mmc2fmae.preparation.upright import write_upright
+
+        number, changed = write_upright(args.images, args.out, args.as_stored)
+        print(f'{args.out}: {number:,} photographs, {changed:,} of them had an EXIF orientation')
+        return
     from mmc2fmae.preparation.conversion import convert, training_command
 
     conversion = describe(args)

@@ -208,6 +208,8 @@ class ImageFolders(BaseDataset):
         """
         try:
             return super().prepare_data(idx)
+        except SampleError:
+            raise
         except UNREADABLE as error:
             path = self.get_data_info(idx)['img_path']
             raise SampleError(f'cannot be read ({error})', path) from error

@@ -13,6 +13,11 @@ from mmc2fmae.texts import read_text
 INFO_FILE = 'labels.json'
 
 
+def manifest_path(root: AnyPath, split: str) -> Path:
+    """Return where the record of a split's pseudo-labels lies, one JSON line a photograph."""
+    return Path(root, f'manifest_{split}.jsonl')
+
+
 class LabelInfo(NamedTuple):
     """What the maps of a dataset mean; kept beside them as ``labels.json``.
 

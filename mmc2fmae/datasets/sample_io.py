@@ -7,14 +7,14 @@ import numpy as np
 from PIL import Image
 
 from mmc2fmae.errors import SampleError
-from mmc2fmae.images import UNREADABLE, open_image
+from mmc2fmae.images import UNREADABLE, open_image, stored, upright_rgb
 from mmc2fmae.label_maps import MOST_BYTES, decode_colours, decode_ids
 
 CONTINUOUS_MODES = ('1', 'L', 'P', 'I', 'I;16', 'I;16B')
 
 
 def read_rgb(path: str) -> Image.Image:
-    """Read a photograph as RGB; greyscale, palette, alpha and CMYK files are converted.
+    """Read a photograph as 8-bit RGB, turned as its EXIF orientation says.
 
     Args:
         path: Image file.
@@ -23,11 +23,17 @@ def read_rgb(path: str) -> Image.Image:
         Decoded image in mode 'RGB'.
 
     Raises:
-        SampleError: The file is missing, truncated or no image.
+        SampleError: The file is missing, truncated, no image, or has pixels of 32 bits.
     """
+    return read_turned(path)[0]
+
+
+def read_turned(path: str) -> tuple[Image.Image, int]:
+    """Read a photograph as :func:`read_rgb` does; return the EXIF orientation that it had, too."""
     try:
         with open_image(path) as image:
-            return image.convert('RGB')
+            orientation = stored(image).orientation
+            return upright_rgb(image), orientation
     except UNREADABLE as error:
         raise _unreadable(path, error) from error
 

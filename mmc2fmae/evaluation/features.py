@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from mmc2fmae.checkpoints import Preprocessing
 from mmc2fmae.datasets.photograph_lists import shorten
 from mmc2fmae.files import IMAGE_SUFFIXES, list_photographs
-from mmc2fmae.images import open_image
+from mmc2fmae.images import brightest, middle, open_image, upright_rgb
 from mmc2fmae.parallel import progress_bar
 from mmc2fmae.paths import expand_path
 from mmc2fmae.texts import read_lines
@@ -89,7 +89,8 @@ class ImageFiles(Dataset):
             return self.transform(source.convert('RGB'))
         try:
             with open_image(source) as image:
-                return self.transform(image.convert('RGB'))
+                rgb = upright_rgb(image)
+            return self.transform(rgb.crop(middle(*rgb.size)))
         except Exception as error:  # Pillow raises many kinds on damaged files
             raise _unreadable(source, error) from error
 
@@ -130,8 +131,9 @@ def find_images(source: str | os.PathLike[str], unreadable: list[str] | None = N
     found = []
     for path in paths:  # headers only: cheap, and most mistakes show before the run
         try:
-            with open_image(path):
-                found.append(path)
+            with open_image(path) as image:
+                brightest(image)  # refuses pixels of 32 bits
+            found.append(path)
         except Exception as error:
             if unreadable is None:
                 raise _unreadable(path, error) from error

@@ -83,7 +83,8 @@ def choose(found: Detections, merge: MergeOptions) -> tuple[float, np.ndarray]:
 
 
 def to_stored_size(labels: np.ndarray, photo: Photograph) -> np.ndarray:
-    """Enlarge a map of working size to the photograph's; no id is invented."""
+    """Turn a map of working size to the stored pixels and enlarge it; no id is invented."""
+    labels = photo.as_stored(labels)
     if labels.shape == (photo.height, photo.width):
         return labels
     size = (photo.width, photo.height)
@@ -116,8 +117,6 @@ def merge_instances(
     order = np.argsort(-areas, kind='stable')
     rank = np.zeros(len(areas) + 1, np.uint8)
     rank[order + 1] = np.arange(1, len(areas) + 1)
-    height, width = photo.pixels.shape[:2]
-    scale = np.array([photo.width / width, photo.height / height] * 2)
     instances = []
     for number, k in enumerate(order.tolist(), start=1):
         i = merged.kept[k]
@@ -126,7 +125,7 @@ def merge_instances(
                 id=number,
                 name=names[found.classes[i]],
                 score=round(float(found.scores[i]), 4),
-                box=[round(x, 1) for x in (found.boxes[i] * scale).tolist()],
+                box=[round(x, 1) for x in photo.box_as_stored(found.boxes[i].tolist())],
                 area=int(areas[k]),
             )
         )

@@ -10,6 +10,7 @@ from mmc2fmae.errors import DatasetError, first_names, nearest
 from mmc2fmae.files import evenly, missing_files
 from mmc2fmae.images import upright_size
 from mmc2fmae.preflight.coco_json import Coco, read_coco
+from mmc2fmae.preflight.orientation import require_decided
 
 
 def check_coco(
@@ -34,9 +35,9 @@ def check_coco(
         A line of what was found and repaired.
 
     Raises:
-        DatasetError: The file is damaged (see :func:`read_coco`), images are missing or have
-            another size, classes are unknown, boxes lie outside, or segmentations are missing; the
-            message names the first of them.
+        DatasetError: The file is damaged (see :func:`read_coco`), images are missing, have another
+            size or EXIF turns that leave open what the boxes fit, classes are unknown, boxes lie
+            outside, or segmentations are missing; the message names the first of them.
     """
     ann_file, image_dir = Path(ann_file), Path(image_dir)
     content, repairs = coco or read_coco(ann_file, masks)
@@ -65,7 +66,9 @@ def check_coco(
                 'tools/masks_to_coco.py writes them from instance masks'
             )
     _check_boxes(ann_file, used, images)
-    for image in evenly(list(images.values()), max_sizes):
+    labelled = [images[number] for number in dict.fromkeys(a['image_id'] for a in used)]
+    turned = require_decided([image_dir / image['file_name'] for image in labelled], 'boxes')
+    for image in [*(labelled[i] for i in turned), *evenly(list(images.values()), max_sizes)]:
         _check_size(ann_file, image_dir, image)
     ignored = len(annotations) - len(used)
     if [name for name in names.values() if name in classes] != list(classes):

@@ -1,5 +1,7 @@
 """Checks of all data sets of a run before hours are spent on them."""
 
+from collections.abc import Callable
+
 import torch
 from mmengine.dataset import default_collate
 from mmengine.dist import broadcast_object_list, get_rank
@@ -15,6 +17,7 @@ from mmc2fmae.preflight.boxes import check_coco
 from mmc2fmae.preflight.classes import require_same_classes
 from mmc2fmae.preflight.coco_data import CheckedCocoDataset
 from mmc2fmae.preflight.masks import check_masks
+from mmc2fmae.preflight.orientation import check_maps
 from mmc2fmae.preflight.suffixes import photographs_left_out
 
 
@@ -118,6 +121,19 @@ def check_heads(model: nn.Module, dataset) -> None:
             )
 
 
+def _stop_together(check: Callable[..., None], *what) -> None:
+    """Run a check in the first process; raise what it raises in all of them."""
+    failure: list[str | None] = [None]
+    if get_rank() == 0:
+        try:
+            check(*what)
+        except DatasetError as error:
+            failure = [str(error)]
+    broadcast_object_list(failure)
+    if failure[0]:
+        raise DatasetError(failure[0])
+
+
 @HOOKS.register_module()
 class DatasetCheckHook(Hook):
     """Before training or testing: check the data sets of the run as a whole.
@@ -157,15 +173,8 @@ class DatasetCheckHook(Hook):
             self.trained = tuple(classes)
 
     def _check(self, runner: Runner, **loaders) -> None:
-        failure: list[str | None] = [None]
-        if get_rank() == 0:
-            try:
-                self._check_all(runner, {k: v for k, v in loaders.items() if v is not None})
-            except DatasetError as error:
-                failure = [str(error)]
-        broadcast_object_list(failure)
-        if failure[0]:
-            raise DatasetError(failure[0])
+        given = {k: v for k, v in loaders.items() if v is not None}
+        _stop_together(self._check_all, runner, given)
 
     def _check_all(self, runner: Runner, loaders: dict) -> None:
         classes = {split: classes_of(loader.dataset) for split, loader in loaders.items()}
@@ -204,9 +213,16 @@ class PreflightHook(Hook):
             ValueError: A sample or a setting is wrong; the message names it.
         """
         dataset = runner.train_dataloader.dataset
+        _stop_together(self._check_turns, dataset)
         samples = dataset.try_samples(self.num_samples)
         model = getattr(runner.model, 'module', runner.model)
         model.eval()  # nothing random; the loop switches to training
         batch = default_collate(samples[:2])
         with torch.no_grad(), runner.optim_wrapper.optim_context(runner.model):
             model(**model.data_preprocessor(batch), mode='loss')
+
+    @staticmethod
+    def _check_turns(dataset) -> None:
+        for part in parts_of(dataset):
+            if isinstance(part, MultiGranularDataset):
+                check_maps(part)

@@ -12,6 +12,7 @@ from mmc2fmae.errors import DatasetError, SampleError, first_names
 from mmc2fmae.files import evenly, missing_files
 from mmc2fmae.images import upright_size
 from mmc2fmae.parallel import in_threads
+from mmc2fmae.preflight.orientation import require_decided
 
 
 def check_masks(
@@ -34,9 +35,9 @@ def check_masks(
         A line of what was found.
 
     Raises:
-        DatasetError: An image or a mask is missing, a mask has colour channels or another size than
-            its photograph, values are outside the classes (a histogram is shown), or nothing is
-            labelled.
+        DatasetError: An image or a mask is missing, EXIF turns leave open what a mask fits, a mask
+            has colour channels or another size than its photograph, values are outside the classes
+            (a histogram is shown), or nothing is labelled.
     """
     if not pairs:
         raise DatasetError(
@@ -53,6 +54,7 @@ def check_masks(
         raise DatasetError(
             f'{len(absent)} of {len(pairs)} images have no mask, expected:\n{first_names(absent)}'
         )
+    require_decided([photo for photo, _ in pairs], 'masks')
     chosen = evenly(pairs, most)
     first = int(reduce_zero_label)
     allowed = {*range(num_classes + first), ignore}

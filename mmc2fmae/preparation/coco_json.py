@@ -13,6 +13,7 @@ from mmc2fmae.errors import DatasetError, SampleError, first_names
 from mmc2fmae.files import IMAGE_SUFFIXES, AnyPath, list_files, list_photographs
 from mmc2fmae.images import upright_size
 from mmc2fmae.label_ids import IGNORE
+from mmc2fmae.preflight.orientation import require_decided
 
 
 def instance_annotations(
@@ -126,7 +127,8 @@ def coco_from_masks(
         The file's content.
 
     Raises:
-        DatasetError: Files are missing, unreadable, of unequal size, or name unknown classes.
+        DatasetError: Files are missing, unreadable, of unequal size, or name unknown classes; or
+            EXIF turns leave open what a mask fits.
     """
     if len(classes) > 1 and semantic_dir is None:
         raise DatasetError(
@@ -136,7 +138,9 @@ def coco_from_masks(
     classes_of = pair_by_stem(image_dir, semantic_dir) if semantic_dir else {}
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for number, (name, mask) in enumerate(pair_by_stem(image_dir, mask_dir).items(), 1):
+    pairs = pair_by_stem(image_dir, mask_dir)
+    require_decided([Path(image_dir, name) for name in pairs], 'masks')
+    for number, (name, mask) in enumerate(pairs.items(), 1):
         width, height = upright_size(Path(image_dir, name))
         instances = _read(Path(mask_dir, mask), (height, width), name)
         semantic = None

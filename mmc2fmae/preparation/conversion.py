@@ -21,6 +21,7 @@ from mmc2fmae.files import (
 )
 from mmc2fmae.images import stored_size
 from mmc2fmae.parallel import in_chunks
+from mmc2fmae.preflight.orientation import FIX, undecided
 from mmc2fmae.preparation.layout import (
     GRANULARITIES,
     claim_labels,
@@ -234,12 +235,17 @@ def _up_to_date(targets: Sequence[Path], files: Sequence[str]) -> bool:
 
 def _check_size(photo: Path, files: Sequence[str], maps: dict[str, np.ndarray]) -> None:
     """Check that maps have the size in which the photograph is stored, which training reads."""
-    width, height, turned = stored_size(photo)
+    width, height, orientation = header = stored_size(photo)
+    if undecided(header):
+        raise DatasetError(
+            f'{photo} has EXIF orientation {orientation}, which turns it at the same size, so that '
+            f'nothing tells whether the labels fit the turned or the stored picture: {FIX}'
+        )
     for labels in maps.values():
         if labels.shape == (height, width):
             continue
         hint = ''
-        if turned and labels.shape == (width, height):
+        if orientation >= 5 and labels.shape == (width, height):
             hint = '; EXIF data turn it by a quarter, pre-training does not: save it turned'
         raise DatasetError(
             f'{", ".join(files)}: labels of {labels.shape[1]} x {labels.shape[0]} pixels, the '

@@ -82,8 +82,14 @@ KINDS = {
     'unknown': Kind('no known semantic class', 'the semantic loss learns nothing there', False),
     'rotated': Kind(
         'photograph with an EXIF rotation',
-        'training reads the stored pixels: the map must show them, not the upright picture',
+        'the map must show the stored pixels, not the upright picture: training turns both alike',
         False,
+    ),
+    'turned': Kind(
+        'photograph that EXIF data turn at the same size',
+        'nothing tells whether its map shows the turned or the stored picture: write it anew with '
+        '`tools/convert_dataset.py upright`, with --as-stored where the map fits the stored one',
+        True,
     ),
     'huge': Kind(
         f'photograph of more than {LARGE_PIXELS / 1e6:.0f} million pixels',

@@ -12,6 +12,7 @@ import numpy as np
 from mmc2fmae.datasets.label_info import INFO_FILE as INFO_FILE
 from mmc2fmae.datasets.label_info import LabelInfo as LabelInfo
 from mmc2fmae.datasets.label_info import label_info, read_label_info
+from mmc2fmae.datasets.label_info import manifest_path as manifest_path
 from mmc2fmae.errors import DatasetError
 from mmc2fmae.files import AnyPath, write_atomically
 
@@ -35,11 +36,6 @@ def map_path(root: AnyPath, granularity: str, split: str, name: str) -> Path:
         name: The photograph's path relative to ``ROOT/<split>``.
     """
     return Path(root, granularity, split, os.path.splitext(name)[0] + '.png')
-
-
-def manifest_path(root: AnyPath, split: str) -> Path:
-    """Return where the record of a split's pseudo-labels lies, one JSON line a photograph."""
-    return Path(root, f'manifest_{split}.jsonl')
 
 
 def read_manifest(path: str | Path) -> Iterator[dict]:

@@ -9,8 +9,9 @@ import numpy as np
 from mmc2fmae.datasets.sample_io import read_label_map, read_rgb
 from mmc2fmae.errors import SampleError
 from mmc2fmae.files import AnyPath
-from mmc2fmae.images import LARGE_PIXELS, UNREADABLE, open_image
+from mmc2fmae.images import LARGE_PIXELS, UNREADABLE, Stored, brightest, open_image, stored
 from mmc2fmae.label_ids import IGNORE
+from mmc2fmae.preflight.orientation import undecided
 from mmc2fmae.preparation.findings import Finding
 from mmc2fmae.preparation.folders import Expected, Layout
 from mmc2fmae.preparation.statistics import Statistics
@@ -104,9 +105,9 @@ def read_header(path: AnyPath, decode: bool = False) -> Photo:
     """
     try:
         with open_image(path) as image:
-            # Asking a PNG for its EXIF would decode it.
-            exif = {} if image.format == 'PNG' else image.getexif()
-            photo = Photo(*image.size, image.mode, exif.get(0x0112, 1))
+            brightest(image)  # refuses pixels of 32 bits
+            width, height, orientation = stored(image)
+            photo = Photo(width, height, image.mode, orientation)
             end = FILE_ENDS.get(image.format or '')
         if decode or end is None or not _tail(path).endswith(end):
             read_rgb(str(path))
@@ -171,7 +172,9 @@ def _photo_findings(photo: Photo, file: str, expected: Expected | None) -> list[
     findings = []
     size = f'{photo.width} x {photo.height}'
     if photo.orientation > 1:
-        findings.append(Finding('rotated', file, f'EXIF orientation {photo.orientation}'))
+        header = Stored(photo.width, photo.height, photo.orientation)
+        kind = 'turned' if undecided(header) and not expected else 'rotated'
+        findings.append(Finding(kind, file, f'EXIF orientation {photo.orientation}'))
     if photo.width * photo.height > LARGE_PIXELS:
         findings.append(Finding('huge', file, size))
     if expected and not expected.error and expected[1:3] != (photo.width, photo.height):

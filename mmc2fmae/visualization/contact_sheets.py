@@ -20,7 +20,7 @@ from mmc2fmae.datasets.sample_io import read_label_map
 from mmc2fmae.datasets.transforms import crop_labels
 from mmc2fmae.errors import DatasetError
 from mmc2fmae.files import write_atomically
-from mmc2fmae.images import UNREADABLE, open_image
+from mmc2fmae.images import UNREADABLE, open_image, stored, turn, upright_rgb
 from mmc2fmae.label_ids import IGNORE
 from mmc2fmae.preparation.folders import Layout
 from mmc2fmae.preparation.photograph_checks import reason_of
@@ -70,15 +70,19 @@ def read_tile(name: str, layout: Layout) -> Tile:
         path = layout.path('rgb', name)
         try:
             with open_image(path) as image:
-                stored = image.size
-                size = fit(*stored)
-                image.draft(None, size)
-                image = image.convert('RGB').resize(size, Image.Resampling.BICUBIC)
+                width, height, orientation = header = stored(image)
+                image.draft(None, fit(width, height))
+                size = fit(*header.upright)
+                image = upright_rgb(image).resize(size, Image.Resampling.BICUBIC)
                 parts['photo'] = np.asarray(image)
         except UNREADABLE as error:
             return Tile(**parts | dict(photo=f'cannot be read: {reason_of(error, path)}'))
         for granularity in layout.granularities:
-            parts[granularity] = _read_map(layout.path(granularity, name), stored, size)
+            path = layout.path(granularity, name)
+            labels = _read_map(path, (width, height), fit(width, height))
+            if isinstance(labels, np.ndarray):
+                labels = turn(labels, orientation)
+            parts[granularity] = labels
     return Tile(**parts)
 
 

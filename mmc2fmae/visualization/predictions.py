@@ -9,7 +9,7 @@ from mmc2fmae.checkpoints.finding import find_checkpoint
 from mmc2fmae.checkpoints.loading import coverage, require_full
 from mmc2fmae.errors import DatasetError
 from mmc2fmae.files import IMAGE_SUFFIXES, list_photographs
-from mmc2fmae.images import open_image
+from mmc2fmae.images import open_image, upright_rgb
 
 
 def draw_predictions(
@@ -77,7 +77,7 @@ def _readable(photos: list[Path]) -> tuple[list[Path], list[str]]:
     for path in photos:
         try:
             with open_image(path) as image:
-                image.load()
+                upright_rgb(image)
             good.append(path)
         except Exception as error:  # Pillow raises many kinds on damaged files
             reasons.append(f'{path} is no readable image ({type(error).__name__}: {error})')

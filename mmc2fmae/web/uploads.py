@@ -7,10 +7,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, TypeVar
 
-from PIL import ImageOps
-
 from mmc2fmae.errors import SampleError
-from mmc2fmae.images import FORMATS, UNREADABLE, open_image
+from mmc2fmae.images import FORMATS, UNREADABLE, brightest, open_image, stored
+from mmc2fmae.preflight.orientation import undecided
 
 MOST_PIXELS = 50_000_000
 
@@ -29,8 +28,10 @@ class Upload(NamedTuple):
     data: bytes
 
 
-def check_upload(upload: Upload, granularity: str) -> None:
+def check_upload(upload: Upload, granularity: str, with_maps: bool = False) -> None:
     """Refuse what is no image, or one so large that decoding it would exhaust the memory.
+
+    A photograph with maps is refused where EXIF data leave open which way up these are.
 
     Raises:
         SampleError: The message names the file.
@@ -39,7 +40,10 @@ def check_upload(upload: Upload, granularity: str) -> None:
     try:
         with open_image(io.BytesIO(upload.data)) as image:  # reads the header alone
             width, height = image.size
+            if granularity == 'rgb':
+                brightest(image)  # refuses pixels of 32 bits
             if width * height <= MOST_PIXELS:
+                turns = stored(image)
                 image.load()
     except UNREADABLE as error:
         raise SampleError(
@@ -50,22 +54,15 @@ def check_upload(upload: Upload, granularity: str) -> None:
             f'{what} has {width} x {height} pixels, at most {MOST_PIXELS // 10**6} million are '
             'read: make it smaller'
         )
-
-
-def upright(data: bytes) -> bytes:
-    """Turn a photograph as its EXIF orientation says; other files are returned as they are."""
-    with open_image(io.BytesIO(data)) as image:
-        if image.getexif().get(0x0112, 1) == 1:
-            return data
-        turned = io.BytesIO()
-        ImageOps.exif_transpose(image).convert('RGB').save(turned, 'PNG', compress_level=1)
-        return turned.getvalue()
+    if granularity == 'rgb' and with_maps and undecided(turns):
+        raise SampleError(
+            f'{what} has EXIF orientation {turns.orientation}, and nothing tells whether its maps '
+            'show the turned or the stored picture: save it turned and without EXIF data'
+        )
 
 
 def read_uploads(uploads: dict[str, Upload], read: Callable[[dict[str, str]], Result]) -> Result:
     """Hand uploads as files to what reads a sample from files.
-
-    A photograph alone is turned upright; beside maps it stays as it is, as in training.
 
     Args:
         uploads: A photograph (rgb) and maps.
@@ -81,9 +78,7 @@ def read_uploads(uploads: dict[str, Upload], read: Callable[[dict[str, str]], Re
     if 'rgb' not in uploads:
         raise SampleError('there is no photograph: choose one beside the maps')
     for granularity, upload in uploads.items():
-        check_upload(upload, granularity)
-    if len(uploads) == 1:
-        uploads = dict(rgb=uploads['rgb']._replace(data=upright(uploads['rgb'].data)))
+        check_upload(upload, granularity, len(uploads) > 1)
     with TemporaryDirectory() as folder:
         files = {granularity: os.path.join(folder, granularity) for granularity in uploads}
         for granularity, path in files.items():

@@ -30,11 +30,12 @@ def test_a_hundred_megapixels_are_read_at_working_size_without_a_warning(tmp_pat
     assert not recwarn.list
 
 
-def test_the_stored_orientation_is_kept_as_in_pretraining(tmp_path):
+def test_a_photograph_is_seen_upright_and_its_stored_size_is_kept(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # a camera held sideways
     Image.new('RGB', (8, 4)).save(tmp_path / 'a.jpg', exif=exif)
-    assert read_photograph(tmp_path / 'a.jpg').pixels.shape == (4, 8, 3)
+    photo = read_photograph(tmp_path / 'a.jpg')
+    assert photo.pixels.shape == (8, 4, 3) and photo[1:] == (8, 4, 6)
 
 
 def test_an_extreme_aspect_ratio_keeps_at_least_a_pixel(tmp_path):

@@ -181,6 +181,20 @@ def test_maps_have_the_stored_size_not_the_one_that_exif_says(layout):
     )
 
 
+@pytest.mark.parametrize(
+    ('orientation', 'size'), [(2, (6, 4)), (3, (6, 4)), (4, (6, 4)), (8, (6, 6))]
+)
+def test_a_turn_at_the_same_size_is_a_defect_where_no_manifest_tells(layout, orientation, size):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new('RGB', size).save(layout.path('rgb', 'a.jpg'), exif=exif)
+    assert ('turned', 'train/a.jpg', f'EXIF orientation {orientation}') in found(layout)
+    expected = Expected('', *size, 1)  # the labelling takes the stored pixels
+    assert ('rotated', 'train/a.jpg', f'EXIF orientation {orientation}') in found(
+        layout, expected=expected
+    )
+
+
 def test_missing_truncated_and_coloured_maps_are_told_apart(layout):
     layout.path('instance', 'a.jpg').unlink()
     Image.new('RGB', (6, 4)).save(layout.path('semantic', 'a.jpg'))

@@ -66,11 +66,16 @@ def test_ids_out_of_range_are_refused(study):
         read_uploads(dict(rgb=PHOTO, semantic=ids), lambda files: study.read('cat', files))
 
 
-def test_a_photograph_alone_is_turned_upright_but_not_beside_maps():
+def test_a_photograph_is_turned_upright_unless_that_leaves_open_what_its_maps_show():
     exif = Image.Exif()
     exif[0x0112] = 6  # to be shown turned by 90 degrees
     data = encode(np.zeros((20, 30, 3)), 'JPEG', exif=exif)
     upload = Upload('phone.jpg', data)
     assert read_uploads(dict(rgb=upload), lambda f: read_rgb(f['rgb']).size) == (20, 30)
     files = dict(rgb=upload, instance=Upload('ids.png', encode(np.zeros((20, 30)))))
-    assert read_uploads(files, lambda f: read_rgb(f['rgb']).size) == (30, 20)
+    assert read_uploads(files, lambda f: read_rgb(f['rgb']).size) == (20, 30)
+    exif[0x0112] = 3
+    half = Upload('phone.jpg', encode(np.zeros((20, 30, 3)), 'JPEG', exif=exif))
+    with pytest.raises(SampleError, match=r'phone\.jpg .* has EXIF orientation 3, and nothing'):
+        read_uploads(files | dict(rgb=half), open)
+    assert read_uploads(dict(rgb=half), lambda f: read_rgb(f['rgb']).size) == (30, 20)

@@ -11,8 +11,10 @@ from mmc2fmae.datasets.transforms.keyed import KeyedRandomness
 from mmc2fmae.datasets.transforms.labels import CanonicalInstances, SemanticFromInstance
 from mmc2fmae.datasets.transforms.loading import LoadMultiGranular, PackMultiGranular
 from mmc2fmae.datasets.transforms.masking import ProgressiveMasking
+from mmc2fmae.datasets.transforms.resizing import BoundedResizeEdge
 
 __all__ = [
+    'BoundedResizeEdge',
     'CanonicalInstances',
     'JointCenterCrop',
     'JointRandomFlip',

@@ -7,14 +7,18 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 
-from mmc2fmae.datasets.sample_io import read_continuous_map, read_label_map, read_rgb
+from mmc2fmae.datasets.sample_io import read_continuous_map, read_label_map, read_turned
 from mmc2fmae.errors import SampleError
+from mmc2fmae.images import turn
 from mmc2fmae.label_ids import IGNORE, check_num_classes
 
 
 @TRANSFORMS.register_module()
 class LoadMultiGranular(BaseTransform):
     """Read a photograph and its label maps and check that they belong together.
+
+    Maps show the stored pixels of their photograph (:mod:`mmc2fmae.preflight.orientation`); where
+    EXIF data turn it, they are turned with it.
 
     Args:
         num_classes: Number of classes of the granularities whose ids are classes, for example
@@ -34,17 +38,19 @@ class LoadMultiGranular(BaseTransform):
         Raises:
             SampleError: A file is unreadable, sizes differ, or a class id is out of range.
         """
-        results['rgb'] = read_rgb(results['rgb_path'])
+        results['rgb'], orientation = read_turned(results['rgb_path'])
+        size = results['rgb'].size if orientation < 5 else results['rgb'].size[::-1]
         for granularity in results['granularities']:
             if granularity != 'rgb':
-                results[granularity] = self._load_map(granularity, results)
+                labels = self._load_map(granularity, results, size)
+                results[granularity] = labels if orientation == 1 else turn(labels, orientation)
         return results
 
-    def _load_map(self, granularity: str, results: dict) -> np.ndarray:
+    def _load_map(self, granularity: str, results: dict, size: tuple[int, int]) -> np.ndarray:
         path = results[f'{granularity}_path']
         read = read_continuous_map if granularity in self.continuous else read_label_map
         labels = read(path)
-        width, height = results['rgb'].size
+        width, height = size  # as stored
         if labels.shape != (height, width):
             raise SampleError(
                 f'{granularity} map is {labels.shape[1]} x {labels.shape[0]}, its photograph '

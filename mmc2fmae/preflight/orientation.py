@@ -1,0 +1,73 @@
+"""Which way up were labels drawn? EXIF data may turn a photograph without changing its size.
+
+Photographs are read upright. The size of labels tells whether they belong to the upright or to the
+stored picture where a quarter turn changes it; half turns, mirrors and squares leave that open.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmc2fmae.datasets.label_info import manifest_path
+from mmc2fmae.datasets.multi_granular import MultiGranularDataset
+from mmc2fmae.datasets.photograph_lists import shorten
+from mmc2fmae.errors import DatasetError
+from mmc2fmae.images import Stored, stored_size
+from mmc2fmae.parallel import in_threads
+
+FIX = (
+    '`python tools/convert_dataset.py upright IMAGES OUT` writes photographs without EXIF '
+    'orientation: as it shows them, or with --as-stored as the files store them, whichever the '
+    'labels fit; use OUT in place of IMAGES'
+)
+
+
+def undecided(photo: Stored) -> bool:
+    """Whether the size of labels leaves open which way up they were drawn."""
+    return photo.orientation in (2, 3, 4) or (
+        photo.orientation >= 5 and photo.width == photo.height
+    )
+
+
+def require_decided(photographs: Sequence[str | Path], labels: str) -> list[int]:
+    """Refuse labelled photographs whose labels may be drawn either way up.
+
+    Args:
+        photographs: Paths; their headers are read.
+        labels: What they have: 'boxes', 'masks', ...
+
+    Returns:
+        Places of those that are turned by a quarter, whose labels tell by their size.
+
+    Raises:
+        DatasetError: There are some, with their number, the first and the fix; or a photograph
+            cannot be read.
+    """
+    headers = list(in_threads(stored_size, photographs, 'header'))
+    open_ones = [
+        f'{path} ({photo.orientation})'
+        for path, photo in zip(photographs, headers, strict=True)
+        if undecided(photo)
+    ]
+    if open_ones:
+        raise DatasetError(
+            f'{len(open_ones):,} of {len(headers):,} photographs have {labels} and an EXIF '
+            'orientation that turns or mirrors them at the same size, so that nothing tells '
+            f'whether the {labels} fit the turned or the stored picture, first '
+            f'{shorten(open_ones)}: {FIX}'
+        )
+    return [i for i, photo in enumerate(headers) if photo.orientation >= 5]
+
+
+def check_maps(dataset: MultiGranularDataset) -> None:
+    """Refuse photographs of a data set to pre-train on whose maps may be drawn either way up.
+
+    Those of ``label_images`` show the stored pixels; its manifest tells which these are.
+
+    Raises:
+        DatasetError: See :func:`require_decided`.
+    """
+    folder = Path(dataset.data_prefix['rgb'])
+    if not dataset.label_granularities or manifest_path(folder.parent, folder.name).is_file():
+        return
+    infos = map(dataset.get_data_info, range(len(dataset)))
+    require_decided([info['rgb_path'] for info in infos], 'maps')
