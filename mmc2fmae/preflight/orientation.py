@@ -4,7 +4,7 @@ Photographs are read upright. The size of labels tells whether they belong to th
 stored picture where a quarter turn changes it; half turns, mirrors and squares leave that open.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mmc2fmae.datasets.label_info import manifest_path
@@ -28,12 +28,17 @@ def undecided(photo: Stored) -> bool:
     )
 
 
-def require_decided(photographs: Sequence[str | Path], labels: str) -> list[int]:
+def require_decided(
+    photographs: Sequence[str | Path],
+    labels: str,
+    header: Callable[[str | Path], Stored] = stored_size,
+) -> list[int]:
     """Refuse labelled photographs whose labels may be drawn either way up.
 
     Args:
         photographs: Paths; their headers are read.
         labels: What they have: 'boxes', 'masks', ...
+        header: Reads size and orientation of a photograph.
 
     Returns:
         Places of those that are turned by a quarter, whose labels tell by their size.
@@ -42,7 +47,7 @@ def require_decided(photographs: Sequence[str | Path], labels: str) -> list[int]
         DatasetError: There are some, with their number, the first and the fix; or a photograph
             cannot be read.
     """
-    headers = list(in_threads(stored_size, photographs, 'header'))
+    headers = list(in_threads(header, photographs, 'header'))
     open_ones = [
         f'{path} ({photo.orientation})'
         for path, photo in zip(photographs, headers, strict=True)
@@ -70,4 +75,12 @@ def check_maps(dataset: MultiGranularDataset) -> None:
     if not dataset.label_granularities or manifest_path(folder.parent, folder.name).is_file():
         return
     infos = map(dataset.get_data_info, range(len(dataset)))
-    require_decided([info['rgb_path'] for info in infos], 'maps')
+    require_decided([info['rgb_path'] for info in infos], 'maps', _header)
+
+
+def _header(photograph: str | Path) -> Stored:
+    """Read a header; what cannot be read is left to training, which names, counts and bounds it."""
+    try:
+        return stored_size(photograph)
+    except DatasetError:
+        return Stored(1, 1, 1)
