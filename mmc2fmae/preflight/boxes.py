@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mmc2fmae.errors import DatasetError, first_names, nearest
+from mmc2fmae.datasets.photograph_lists import shorten
+from mmc2fmae.errors import DatasetError, nearest
 from mmc2fmae.files import evenly, missing_files
 from mmc2fmae.images import upright_size
 from mmc2fmae.preflight.coco_json import Coco, read_coco
@@ -48,8 +49,8 @@ def check_coco(
     absent = missing_files(image_dir / image['file_name'] for image in images.values())
     if absent:
         raise DatasetError(
-            f'{ann_file}: {len(absent)} of {len(images)} images are missing:\n'
-            f'{first_names(absent)}\n'
+            f'{ann_file}: {len(absent)} of {len(images)} images are missing, first '
+            f'{shorten(absent)}: '
             "set data_root and data_prefix=dict(img=...) to their folder, or make the json's "
             'file_name relative to it'
         )
@@ -104,12 +105,9 @@ def class_ids(
         close = {name: nearest(name.casefold(), {known.casefold(): known for known in ids})
                  for name in unknown}  # fmt: skip
         raise DatasetError(
-            f'{ann_file} lacks {len(unknown)} of the {len(classes)} classes:\n'
-            f'{first_names(name + close[name] for name in unknown)}\n'
-            f'it has {len(ids)} categories:\n'
-            f'{first_names(sorted(ids))}\n'
-            'set metainfo=dict(classes=...) of all data sets to the names of the categories, and '
-            'num_classes of the heads to their number'
+            f'{ann_file} lacks {len(unknown)} of the {len(classes)} classes: '
+            f'{shorten([name + close[name] for name in unknown])}; it has {len(ids)} categories: '
+            f'{shorten(sorted(ids))}: give --classes auto, or their names'
         )
     return [ids[name] for name in classes]
 
@@ -134,14 +132,15 @@ def _check_boxes(ann_file: Path, annotations: list[dict], images: dict[int, dict
         fix = 'they look like x1, y1, x2, y2: COCO wants x, y, width, height'
     else:
         fix = 'were the images resized after they were annotated?'
-    examples = first_names(
+    examples = [
         f'annotation {annotations[i]["id"]}: {annotations[i]["bbox"]} in an image of '
         f'{sizes[i, 0]:g} x {sizes[i, 1]:g}'
         for i in (np.arange(len(boxes)) if normalised else np.flatnonzero(outside))
-    )
+    ]
     count = len(boxes) if normalised else int(outside.sum())
     raise DatasetError(
-        f'{ann_file}: {count} of {len(boxes)} boxes are not in their image:\n{examples}\n{fix}'
+        f'{ann_file}: {count} of {len(boxes)} boxes are not in their image, first '
+        f'{shorten(examples)}; {fix}'
     )
 
 

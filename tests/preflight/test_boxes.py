@@ -47,12 +47,12 @@ def test_sound_files_pass(coco):
 def test_missing_images_are_counted_and_named(coco):
     for name in ('1.png', '3.png'):
         (coco.folder / name).unlink()
-    with pytest.raises(DatasetError, match=r'2 of 4 images are missing:\n.*images/1\.png'):
+    with pytest.raises(DatasetError, match=r'2 of 4 images are missing, first .*images/1\.png'):
         coco()
 
 
 def test_classes_must_be_categories(coco):
-    with pytest.raises(DatasetError, match=r'(?s)lacks 1 of the 2 classes:\n  dog\n.*  cat\n'):
+    with pytest.raises(DatasetError, match=r'lacks 1 of the 2 classes: dog.*: cat'):
         coco(classes=('cat', 'dog'))
 
 

@@ -87,5 +87,5 @@ def test_figures_of_single_classes_are_refused_where_they_would_be_swapped(coco)
 
 @pytest.mark.parametrize('classes', [('object',), ('cat', 'cow'), ('Cat', 'dog')])
 def test_unknown_classes_stop_before_the_data_are_loaded(coco, classes):
-    with pytest.raises(DatasetError, match=r'(?s)lacks 1 of the .*it has 2 categories:\n  cat\n'):
+    with pytest.raises(DatasetError, match=r'lacks 1 of the .*it has 2 categories: cat, '):
         build(coco(), classes)
