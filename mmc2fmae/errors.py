@@ -61,6 +61,12 @@ def first_names(names: Iterable[str], most: int = 5) -> str:
     return '\n'.join([f'  {name}' for name in names[:most]] + rest)
 
 
+def shown(value: object, most: int = 40) -> str:
+    """Return a value as code, cut after ``most`` letters."""
+    text = repr(value)
+    return text if len(text) <= most else f'{text[: most - 3]}...'
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ', did you mean X?' where something known is close, otherwise nothing."""
     found = difflib.get_close_matches(name, list(known), 1, 0.5)

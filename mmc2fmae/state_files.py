@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mmc2fmae.errors import shown
+
 Shape = Mapping[str, Any]
 """Name of a field to what it may be: a type or a tuple of types, with ``float`` for any finite
 number; a mapping, of an object with these fields; a list of one of these, of a list of such; or
@@ -60,7 +62,7 @@ def _difference(value: Any, shape: Any, place: str) -> str | None:
     where = place or 'it'
     if isinstance(shape, Mapping):
         if not isinstance(value, dict):
-            return f'{where} is {_short(value)}, expected an object'
+            return f'{where} is {shown(value, 60)}, expected an object'
         every = shape.get('*')
         parts = dict.fromkeys(value, every) if every is not None else shape
         lacking = [name for name in parts if name not in value]
@@ -72,12 +74,12 @@ def _difference(value: Any, shape: Any, place: str) -> str | None:
         return next((text for text in found if text), None)
     if isinstance(shape, list):
         if not isinstance(value, list):
-            return f'{where} is {_short(value)}, expected a list'
+            return f'{where} is {shown(value, 60)}, expected a list'
         inner = (_difference(part, shape[0], f'{place}[{i}]') for i, part in enumerate(value))
         return next((text for text in inner if text), None)
     if any(_is(value, kind, place) for kind in (shape if isinstance(shape, tuple) else (shape,))):
         return None
-    return f'{where} is {_short(value)}'
+    return f'{where} is {shown(value, 60)}'
 
 
 def _is(value: Any, kind: Any, place: str) -> bool:
@@ -89,8 +91,3 @@ def _is(value: Any, kind: Any, place: str) -> bool:
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, kind)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + '...'

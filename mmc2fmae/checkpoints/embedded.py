@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mmc2fmae.checkpoints.files import read_meta, read_state_dict
-from mmc2fmae.errors import CheckpointMismatch
+from mmc2fmae.errors import CheckpointMismatch, shown
 
 Types = Mapping[str, Mapping[str, Any]]
 """Type to its arguments; an argument is None (a plain value) or the types that may stand there."""
@@ -163,13 +163,13 @@ def check(spec: Any, types: Types, place: str) -> dict[str, Any]:
         ValueError: A type or an argument is not listed, or a value is not plain.
     """
     if not isinstance(spec, dict):
-        raise ValueError(f'{place} is {_short(spec)}, expected a dict')
+        raise ValueError(f'{place} is {shown(spec, 80)}, expected a dict')
     found = spec.get('type', next(iter(types)) if len(types) == 1 else None)
     if not isinstance(found, str) or found not in types:
         names = ' or '.join(map(repr, types))
         if len(types) > 2:
             names = f'one of {len(types)} of this project'
-        raise ValueError(f'{place}.type is {_short(found)}, expected {names}')
+        raise ValueError(f'{place}.type is {shown(found, 80)}, expected {names}')
     arguments = types[found]
     kept: dict[str, Any] = dict(type=found)
     for name, value in spec.items():
@@ -196,12 +196,14 @@ def _plain_value(value: Any, place: str) -> Any:
     """
     if isinstance(value, dict):
         if named := {'type', '_scope_', '_delete_', '_base_'} & set(value):
-            raise ValueError(f'{place}.{min(named)} is {_short(value[min(named)])}, expected none')
+            raise ValueError(
+                f'{place}.{min(named)} is {shown(value[min(named)], 80)}, expected none'
+            )
         return {key: _plain_value(inner, f'{place}.{key}') for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return type(value)(_plain_value(inner, place) for inner in value)
     if not isinstance(value, bool | int | float | str | None):
-        raise ValueError(f'{place} is {_short(value)}, expected numbers and texts')
+        raise ValueError(f'{place} is {shown(value, 80)}, expected numbers and texts')
     return value
 
 
@@ -217,12 +219,9 @@ def _check_folders(dataset: dict[str, Any]) -> None:
     for name, path in inside.items():
         parts = Path(path).parts if isinstance(path, str) else ('..',)
         if path and ('..' in parts or Path(path).is_absolute()):
-            raise ValueError(f'its data lies at {name} = {_short(path)}, outside of its data_root')
+            raise ValueError(
+                f'its data lies at {name} = {shown(path, 80)}, outside of its data_root'
+            )
     root = dataset.get('data_root') or ''
     if not isinstance(root, str) or '://' in root:
-        raise ValueError(f'its data_root is {_short(root)}, expected a folder')
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + '...'
+        raise ValueError(f'its data_root is {shown(root, 80)}, expected a folder')

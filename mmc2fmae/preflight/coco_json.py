@@ -7,9 +7,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmc2fmae.errors import DatasetError
+from mmc2fmae.errors import DatasetError, shown
 from mmc2fmae.preflight.coco_geometry import LARGEST_SIDE, check_geometry, read_boxes
-from mmc2fmae.preflight.defects import Defects, note_values, shown
+from mmc2fmae.preflight.defects import Defects, note_values
 
 LISTS = ('images', 'annotations', 'categories')
 LARGEST_ID = 2**53  # beyond, a json of other programs is not exact

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mmc2fmae.errors import DatasetError
+from mmc2fmae.errors import DatasetError, shown
 
 FEW = 0.01
 """Share of odd objects that large sets have, COCO itself among them, and that are let pass."""
@@ -48,12 +48,6 @@ class Defects:
 def _name(row: Any, place: int) -> str:
     known = type(row) is dict and 'id' in row
     return repr(row['id'])[:40] if known else f'none at place {place}'
-
-
-def shown(value: Any) -> str:
-    """Return a value as text, shortened."""
-    text = repr(value)
-    return text if len(text) <= 40 else f'{text[:37]}...'
 
 
 def note_values(

@@ -190,8 +190,10 @@ class DatasetCheckHook(Hook):
         ):
             require_same_classes(self.trained, test, 'the checkpoint', 'the test data')
         for loader in loaders.values():
-            for found in check_dataset(loader.dataset, self.max_masks):
-                runner.logger.info(f'checked {found}')
+            found = check_dataset(loader.dataset, self.max_masks)
+            for line in found:
+                runner.logger.info(f'checked {line}')
+            if found:
                 check_heads(runner.model, loader.dataset)
 
 
