@@ -59,6 +59,7 @@ COMMANDS: dict[str, Command] = {
     'show-predictions': Command(
         'show_predictions', 'draw boxes, masks or classes on photographs', 'visualize_predictions'
     ),
+    'bench': Command('bench', 'speed, memory and agreement of precisions on this machine'),
     'web': Command('web', 'serve a page that shows what a model sees', 'web_demo'),
 }
 

@@ -9,12 +9,14 @@ from mmc2fmae.engine.hooks import (
     RunRecordHook,
     SkippedSamplesHook,
 )
+from mmc2fmae.engine.joined_groups import JoinedGroupsConstructor
 from mmc2fmae.engine.layer_decay import LayerDecayConstructor, LearningRateRangeHook
 
 __all__ = [
     'AtomicCheckpointHook',
     'CheckpointCoverageHook',
     'DataProgressHook',
+    'JoinedGroupsConstructor',
     'KeyedRandomnessHook',
     'LayerDecayConstructor',
     'LearningRateRangeHook',

@@ -124,7 +124,8 @@ class MultiGranularHead(BaseModule):
         losses = {}
         for task, name in self.tasks.items():
             index = layout.masked[name]
-            predicted = self.predictors[task](features[task].flatten(0, 1)[index])
+            hidden = features[task].flatten(0, 1).index_select(0, index)
+            predicted = self.predictors[task](hidden)
             target = gather_patches(inputs[name], self.cells[name], index).flatten(1)
             if name in self.num_classes:
                 values, counts = self._label_loss(

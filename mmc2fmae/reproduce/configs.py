@@ -22,6 +22,7 @@ _ANYWHERE = {
     'num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor', 'data_root',
     'val_interval', 'accumulative_counts', 'with_cp', 'compile', 'ann_file',
 }  # fmt: skip
+_EQUAL = {('optim_wrapper.constructor', 'JoinedGroupsConstructor')}  # as the default, faster
 _PATHS = {
     'train_dataloader.batch_size', 'val_dataloader.batch_size', 'default_hooks.logger',
     'default_hooks.visualization', 'default_hooks.checkpoint',
@@ -102,5 +103,5 @@ def _flatten(value: Any, path: str, found: dict[str, Any]) -> None:
     elif isinstance(value, list | tuple) and any(isinstance(v, dict | list | tuple) for v in value):
         for number, inner in enumerate(value):
             _flatten(inner, f'{path}.{number}', found)
-    else:
+    elif (path, str(value)) not in _EQUAL:
         found[path] = list(value) if isinstance(value, tuple) else value

@@ -10,6 +10,7 @@ optim_wrapper = dict(
         weight_decay=0.05,
         fused=True,
     ),
+    constructor='JoinedGroupsConstructor',
     paramwise_cfg=dict(
         norm_decay_mult=0.0,
         bias_decay_mult=0.0,
