@@ -1,4 +1,4 @@
-# make demo | mini | test | lint | docs | env | format | clean
+# make demo | mini | gpu | test | lint | docs | env | format | clean
 #
 # The first use makes .venv with PYTHON and installs into it; a change of pyproject.toml installs
 # again. VENV=/path takes an environment that exists, PIP_ARGS goes to pip (for machines without
@@ -9,6 +9,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PIP_ARGS ?=
 JOBS ?= 2
+ARGS ?=
 
 python := $(VENV)/bin/python
 stamp := $(VENV)/.mmc2fmae-installed
@@ -16,7 +17,7 @@ stamp := $(VENV)/.mmc2fmae-installed
 # In an environment that several checkouts share, each one runs its own files.
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
-.PHONY: demo mini test lint docs env format clean
+.PHONY: demo mini gpu test lint docs env format clean
 
 demo: $(stamp)
 	$(python) tools/demo.py
@@ -24,6 +25,10 @@ demo: $(stamp)
 mini: $(stamp)
 	$(python) tools/reproduce.py run all --preset mini --quick --jobs $(JOBS); status=$$?; \
 	$(python) tools/reproduce.py report all --preset mini --quick && exit $$status
+
+# On a machine with a GPU. ARGS='--mae CHECKOUT --multimae CHECKOUT' sets public code beside ours.
+gpu: $(stamp)
+	$(python) -m mmc2fmae bench gpu --out docs/results $(ARGS)
 
 test: $(stamp)
 	OMP_NUM_THREADS=1 $(python) -m pytest -q -n auto

@@ -22,7 +22,8 @@ def python() -> Callable[..., subprocess.CompletedProcess]:
     """Run Python from the checkout: python('-c', code, path=[folders that are searched first])."""
 
     def run(*arguments: str, path: tuple = ()) -> subprocess.CompletedProcess:
-        folders = [*map(str, path), str(ROOT)]
+        inherited = filter(None, [os.environ.get('PYTHONPATH')])  # packages may lie there
+        folders = [*map(str, path), str(ROOT), *inherited]
         return subprocess.run(
             [sys.executable, *arguments],
             cwd=ROOT,

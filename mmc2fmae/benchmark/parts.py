@@ -238,7 +238,7 @@ def distributed(bench: Bench) -> list[Row]:
             ids = [0] if device.type == 'cuda' else None
             joined.model = MMDistributedDataParallel(joined.model, device_ids=ids)
             for name, step in (('alone', alone), (backend, joined)):
-                losses[name] = float(step(batch)['loss'])
+                losses[name] = step(batch)['loss'].item()
             times = bench.timed({'alone': partial(alone, batch), backend: partial(joined, batch)})
         finally:
             torch.distributed.destroy_process_group()

@@ -15,10 +15,11 @@ ROOT = Path(__file__).parents[2]
 
 def start(*command: object, **environment: str) -> subprocess.CompletedProcess:
     """Run a command in the checkout with the test's Python."""
+    folders = os.pathsep.join(filter(None, [str(ROOT), os.environ.get('PYTHONPATH')]))
     return subprocess.run(
         [str(part) for part in command],
         cwd=ROOT,
-        env=os.environ | dict(PYTHON=sys.executable, PYTHONPATH=str(ROOT)) | environment,
+        env=os.environ | dict(PYTHON=sys.executable, PYTHONPATH=folders) | environment,
         capture_output=True,
         text=True,
     )
@@ -30,7 +31,12 @@ def losses(work_dir: Path) -> list[float]:
     return [json.loads(line)['loss'] for line in log.read_text().splitlines()]
 
 
-def test_two_processes_train_as_one_of_the_same_total_batch(config_file, tmp_path):  # noqa: F811
+def test_two_processes_train_as_one_of_the_same_total_batch(
+    config_file,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+):
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')  # nccl takes no two processes of one GPU
     one = start(sys.executable, 'tools/train.py', config_file, '--work-dir', tmp_path / 'one')
     assert one.returncode == 0, one.stderr
     options = ('--work-dir', tmp_path / 'two', '--cfg-options', 'train_dataloader.batch_size=2')
