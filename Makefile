@@ -64,7 +64,7 @@ $(stamp): pyproject.toml
 	@$(call check_version,$(python))
 	@$(python) -m pip --version >/dev/null 2>&1 || $(python) -m ensurepip
 	@# Compiled mmcv and mmcv-lite are the same folder: an mmcv that is there stays untouched.
-	extras=test,tensorboard,corruptions,labeling,web; \
+	extras=test,tensorboard,corruptions,labeling,onnx,web; \
 	$(python) -c 'import sys, importlib.util as u; sys.exit(u.find_spec("mmcv") is None)' \
 		|| extras=$$extras,lite; \
 	$(python) -m pip install --disable-pip-version-check $(PIP_ARGS) -e ".[$$extras]"

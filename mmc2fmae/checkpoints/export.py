@@ -16,7 +16,7 @@ from mmc2fmae.checkpoints.naming import HUGGINGFACE, TIMM, from_our_names
 from mmc2fmae.errors import CheckpointMismatch
 from mmc2fmae.files import write_atomically
 
-TARGETS = ('mmc2fmae', 'timm', 'huggingface')
+TARGETS = ('mmc2fmae', 'timm', 'huggingface', 'onnx')
 _TIMM_SIZES: dict[tuple[int, int, int | None], str] = {
     (192, 12, 3): 'tiny',
     (384, 12, 6): 'small',
@@ -40,8 +40,9 @@ def check_destination(src: str | Path, dst: str | Path, to: str, force: bool = F
         FileExistsError: It exists already.
     """
     dst = Path(dst)
-    if to != 'huggingface' and dst.suffix != '.safetensors':
-        raise ValueError(f'{dst}: a file for {to} ends in .safetensors')
+    suffix = '.onnx' if to == 'onnx' else '.safetensors'
+    if to != 'huggingface' and dst.suffix != suffix:
+        raise ValueError(f'{dst}: a file for {to} ends in {suffix}')
     if to == 'huggingface' and (dst.suffix in ('.safetensors', '.pth', '.bin') or dst.is_file()):
         raise ValueError(f'{dst}: a Hugging Face model is a folder, name one')
     if dst.resolve() in (Path(src).resolve(), Path(src).resolve().parent):
