@@ -52,7 +52,7 @@ def _check_part(dataset, most: int | None) -> str | None:
     from mmseg.datasets import BaseSegDataset
 
     if isinstance(dataset, CheckedCocoDataset):
-        return dataset.found
+        return dataset.found + _check_semantic_maps(dataset, most)
     if isinstance(dataset, CocoDataset):
         steps = getattr(dataset.pipeline, 'transforms', ())
         return check_coco(
@@ -78,6 +78,21 @@ def _check_part(dataset, most: int | None) -> str | None:
     if isinstance(dataset, (ImageFolders, MultiGranularDataset)) and dataset.CLASSES:
         return f'{len(dataset):,} photographs in {len(dataset.CLASSES):,} classes'
     return None
+
+
+def _check_semantic_maps(dataset: CheckedCocoDataset, most: int | None) -> str:
+    """Check the semantic maps that a detector's data set has beside its boxes."""
+    classes = dataset.metainfo.get('semantic_classes')
+    if not dataset.data_prefix.get('seg'):
+        return ''
+    if classes is None:
+        raise DatasetError(
+            f'{dataset.data_prefix["seg"]}: the classes of these maps are not known: give '
+            "metainfo=dict(semantic_classes=('name of id 0', ...))"
+        )
+    infos = map(dataset.get_data_info, range(len(dataset)))
+    pairs = [(info['img_path'], info['seg_map_path']) for info in infos]
+    return '; ' + check_masks(pairs, len(classes), most=most)
 
 
 def classes_of(dataset) -> tuple[str, ...] | None:
@@ -109,6 +124,14 @@ def check_heads(model: nn.Module, dataset) -> None:
     model = getattr(model, 'module', model)
     proposals = getattr(model, 'rpn_head', None)  # mmdet's name of what knows objects, no classes
     without = set() if proposals is None else set(proposals.modules())
+    maps = getattr(parts_of(dataset)[0], 'metainfo', {}).get('semantic_classes')
+    if maps and (semantic := getattr(model, 'semantic_head', None)):  # of the maps beside the boxes
+        without.add(semantic)
+        if (number := semantic.num_stuff_classes) != len(maps):
+            raise DatasetError(
+                f'model.semantic_head has num_stuff_classes={number}, the data set {len(maps)} '
+                f'semantic_classes: set model.semantic_head.num_stuff_classes={len(maps)}'
+            )
     for name, head in model.named_modules():
         number = getattr(head, 'num_classes', None)
         if number is None or classes is None or not name.endswith('head') or head in without:
@@ -220,7 +243,9 @@ class PreflightHook(Hook):
         model = getattr(runner.model, 'module', runner.model)
         model.eval()  # nothing random; the loop switches to training
         batch = default_collate(samples[:2])
-        with torch.no_grad(), runner.optim_wrapper.optim_context(runner.model):
+        # Without gradients it would be compiled for this one pass.
+        eager = torch.compiler.set_stance('force_eager')
+        with eager, torch.no_grad(), runner.optim_wrapper.optim_context(runner.model):
             model(**model.data_preprocessor(batch), mode='loss')
 
     @staticmethod

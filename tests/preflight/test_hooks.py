@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,9 +8,17 @@ from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
 from PIL import Image
 from torch import nn
 
+from mmc2fmae.benchmark.batches import pretraining_batch
+from mmc2fmae.benchmark.steps import build_model, read_config
 from mmc2fmae.datasets import ImageFolders
 from mmc2fmae.errors import DatasetError
-from mmc2fmae.preflight.hooks import DatasetCheckHook, check_dataset, check_heads, classes_of
+from mmc2fmae.preflight.hooks import (
+    DatasetCheckHook,
+    PreflightHook,
+    check_dataset,
+    check_heads,
+    classes_of,
+)
 
 
 def model(classes: int) -> nn.Module:
@@ -153,3 +162,29 @@ def test_balanced_data_are_checked_and_parts_have_the_same_classes(folders):
     with pytest.raises(DatasetError, match=r'of part 1 .*: ant, bee; of part 2: bee, cow'):
         classes_of(both)
     assert classes_of(SimpleNamespace(datasets=[first, first])) == ('ant', 'bee')
+
+
+def test_the_pass_before_training_compiles_nothing():
+    compiled = []
+
+    def backend(graph, example_inputs):
+        compiled.append(graph)
+        return graph.forward
+
+    cfg = read_config('mmc2fmae::mini/c2fmae_mini_scenes.py', dict(backend=backend))
+    batch = pretraining_batch(cfg, 2)
+    samples = [{part: {n: x[i] for n, x in batch[part].items()} for part in batch} for i in (0, 1)]
+    model = build_model(cfg, torch.device('cpu'))
+    PreflightHook().before_train(
+        SimpleNamespace(
+            model=model,
+            train_dataloader=SimpleNamespace(
+                dataset=SimpleNamespace(try_samples=lambda n: samples)
+            ),
+            optim_wrapper=SimpleNamespace(optim_context=lambda model: nullcontext()),
+        )
+    )
+    assert compiled == []
+    model.train()
+    sum(model(**model.data_preprocessor(batch), mode='loss').values())
+    assert len(compiled) == 1
