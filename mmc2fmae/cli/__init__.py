@@ -50,6 +50,7 @@ COMMANDS: dict[str, Command] = {
     'pack': Command('pack', 'publish or install label maps', 'pack_labels'),
     'masks-to-coco': Command('masks_to_coco', 'instance masks to COCO json', 'masks_to_coco'),
     'convert': Command('convert', 'convert a checkpoint between formats', 'convert_checkpoint'),
+    'export-run': Command('export_run', 'write a run as one folder for others'),
     'features': Command('features', 'write features of images', 'extract_features'),
     'knn': Command('knn', 'evaluate features by nearest neighbours', 'eval_knn'),
     'robustness': Command('robustness', 'evaluate on ImageNet-A, -R, -S, -C', 'eval_robustness'),

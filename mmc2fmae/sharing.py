@@ -1,0 +1,282 @@
+"""A run as one folder for others: weights, config, logs, curves, a model card and checksums."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import MODELS, DefaultScope
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from mmc2fmae import configs
+from mmc2fmae.checkpoints import describe_module, describe_preprocessor, statement
+from mmc2fmae.checkpoints.files import METADATA_KEY, read_file, read_meta
+from mmc2fmae.checkpoints.finding import find_checkpoint
+from mmc2fmae.engine.run_log import read_records, read_scalars
+from mmc2fmae.errors import CheckpointMismatch
+from mmc2fmae.files import file_sha256
+
+TASKS = {
+    'accuracy/top1': ('image-classification', 'accuracy'),
+    'coco/bbox_mAP': ('object-detection', 'mean_average_precision'),
+    'coco/segm_mAP': ('image-segmentation', 'mean_average_precision'),
+    'mIoU': ('image-segmentation', 'mean_iou'),
+    'semantic/mIoU': ('image-segmentation', 'mean_iou'),
+}
+"""Metric of a log to task and metric by Hugging Face's names."""
+
+
+def export_run(
+    run: str | Path, out: str | Path, which: str | None = None, license: str | None = None
+) -> Path:
+    """Write a run as a folder from which it can be evaluated elsewhere, and pushed to a hub.
+
+    The folder stands for a checkpoint, a run and a config in every command. It holds
+    ``model.safetensors`` (of the last checkpoint, without the optimizer), ``config.py`` (resolved,
+    without paths of this machine), ``environment.json``, ``logs/``, ``curves.png``, ``README.md``
+    (a model card) and ``SHA256SUMS``.
+
+    Args:
+        run: Folder of the run, or a checkpoint in it.
+        out: Folder to write; it must not be there, or be empty.
+        which: 'ema' or 'raw' weights, of checkpoints with both.
+        license: SPDX name for the card; None leaves it out.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        FileExistsError: ``out`` holds something.
+        FileNotFoundError: There is no run, config or checkpoint.
+        CheckpointMismatch: The weights do not fill the model of the config.
+    """
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FileExistsError(f'{out} holds something: name a folder that is not there yet')
+    checkpoint = find_checkpoint(run)
+    folder = checkpoint.parent
+    cfg = configs.read(folder)
+    weights = read_file(checkpoint, which).weights
+    portable = without_places(cfg)
+    model = _filled(portable, weights, checkpoint)
+    out.mkdir(parents=True, exist_ok=True)
+    classes = read_meta(checkpoint).classes
+    _write_weights(model, weights, classes, out / 'model.safetensors')
+    portable.dump(str(out / 'config.py'))
+    logs = list(_copy_logs(folder, out))
+    records = list(read_records(folder))
+    _draw_curves(read_scalars(folder), records, out / 'curves.png')
+    card = model_card(run_name(folder), portable, model, records, _environment(logs), license)
+    (out / 'README.md').write_text(card, encoding='utf-8')
+    files = sorted(p for p in out.rglob('*') if p.is_file())
+    sums = [f'{file_sha256(path)}  {path.relative_to(out).as_posix()}' for path in files]
+    (out / 'SHA256SUMS').write_text('\n'.join(sums) + '\n', encoding='utf-8')
+    return out
+
+
+def run_name(folder: Path) -> str:
+    """Return what a run is called: the name of its folder."""
+    return folder.resolve().name
+
+
+def without_places(cfg: Config) -> Config:
+    """Return a config without folders of this machine and without what started the run.
+
+    Args:
+        cfg: Config of a run. An absolute data root ``/a/b`` becomes ``data/b``, wherever a path
+            starts with it.
+    """
+    fields = cfg.to_dict()
+    for key in ('work_dir', 'launcher'):
+        fields.pop(key, None)
+    fields |= dict(load_from=None, resume=False)
+    start = fields.get('model', {}).get('backbone', {})
+    if (start.get('init_cfg') or {}).get('type') in ('StrictPretrained', 'Pretrained'):
+        start['init_cfg'] = None
+    roots = sorted({root for root in _roots(fields) if Path(root).is_absolute()}, key=len)
+    for root in reversed(roots):  # the longest first
+        fields = _replaced(fields, root.rstrip('/'))
+    return Config(fields)
+
+
+def _roots(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(root := value.get('data_root'), str):
+            yield root
+        for inner in value.values():
+            yield from _roots(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _roots(inner)
+
+
+def _replaced(value: Any, root: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _replaced(inner, root) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_replaced(inner, root) for inner in value)
+    if isinstance(value, str) and (value == root or value.startswith(f'{root}/')):
+        return f'data/{Path(root).name}{value[len(root) :]}'
+    return value
+
+
+def _filled(cfg: Config, weights: dict[str, Tensor], source: Path) -> nn.Module:
+    """Build the model of a config and fill it, as an evaluation elsewhere will."""
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
+        model: nn.Module = MODELS.build(ConfigDict(cfg.model.to_dict()))
+    found = model.load_state_dict(weights, strict=False)
+    if found.missing_keys or found.unexpected_keys:
+        lacking, more = found.missing_keys[:3], found.unexpected_keys[:3]
+        raise CheckpointMismatch(
+            f'{source} does not fit the config beside it: {len(found.missing_keys)} tensors are '
+            f'missing {lacking}, {len(found.unexpected_keys)} have no place {more}'
+        )
+    return model
+
+
+def _write_weights(
+    model: nn.Module, weights: dict[str, Tensor], classes: tuple[str, ...] | None, path: Path
+) -> None:
+    arch = describe_module(model.backbone)
+    preprocessor: nn.Module = model.get_submodule('data_preprocessor')
+    said = statement(arch, describe_preprocessor(preprocessor, arch.img_size))
+    texts = {'format': 'pt', METADATA_KEY: json.dumps(said)}
+    if classes:
+        texts['classes'] = json.dumps(classes)
+    save_file({key: value.contiguous().clone() for key, value in weights.items()}, path, texts)
+
+
+def _copy_logs(folder: Path, out: Path) -> Iterator[Path]:
+    """Copy the log, the scalars and the environment of every part of a run."""
+    for scalars in sorted(folder.glob('*/vis_data/scalars.json')):
+        part = scalars.parents[1]
+        target = out / 'logs' / part.name
+        target.mkdir(parents=True)
+        for path in (scalars, part / 'environment.json', *part.glob('*.log')):
+            if path.is_file():
+                shutil.copyfile(path, target / path.name)
+        if (target / 'environment.json').is_file():
+            shutil.copyfile(target / 'environment.json', out / 'environment.json')
+        yield target
+
+
+def _environment(logs: list[Path]) -> dict[str, Any]:
+    for folder in reversed(logs):
+        path = folder / 'environment.json'
+        if path.is_file():
+            found: dict[str, Any] = json.loads(path.read_text(encoding='utf-8'))
+            return found
+    return {}
+
+
+def _draw_curves(scalars: list[dict], records: list[dict], path: Path) -> None:
+    """Draw losses and metrics over the steps."""
+    import matplotlib
+
+    matplotlib.use('Agg')
+    from matplotlib import pyplot as plt
+
+    figure, (losses, metrics) = plt.subplots(1, 2, figsize=(11, 3.4), layout='constrained')
+    for name in [key for key in (scalars[-1] if scalars else ()) if 'loss' in key]:
+        points = [(r['step'], r[name]) for r in scalars if name in r]
+        losses.plot(*zip(*points, strict=True), label=name)
+    for name in final_metrics(records):
+        points = [(r['step'], r[name]) for r in records if name in r]
+        metrics.plot(*zip(*points, strict=True), marker='.', label=name)
+    for axes, title in ((losses, 'Training'), (metrics, 'Validation')):
+        axes.set(title=title, xlabel='step' if axes is losses else 'epoch or iteration')
+        axes.grid(alpha=0.3)
+        if axes.has_data():
+            axes.legend(fontsize=7)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def final_metrics(records: list[dict]) -> dict[str, float]:
+    """Return what the last validation of a run found, {} without one.
+
+    Args:
+        records: All records of the run's log, in order.
+    """
+    measured = [r for r in records if 'loss' not in r and any('/' in k or k in TASKS for k in r)]
+    last = measured[-1] if measured else {}
+    return {k: v for k, v in last.items() if k not in ('data_time', 'time', 'step', 'epoch')}
+
+
+def model_card(
+    name: str,
+    cfg: Config,
+    model: nn.Module,
+    records: list[dict],
+    environment: dict[str, Any],
+    license: str | None,
+) -> str:
+    """Return a model card in Hugging Face's format: metadata as YAML, then text.
+
+    Args:
+        name: Of the model.
+        cfg: Config of the run, without places.
+        model: The model.
+        records: Records of its log.
+        environment: Versions, commit and hardware of its last part.
+        license: SPDX name, or None.
+    """
+    metrics = final_metrics(records)
+    known = {key: TASKS[key] for key in metrics if key in TASKS}
+    task = next(iter(known.values()), ('image-feature-extraction', ''))[0]
+    algorithm = type(model).__name__
+    lines = ['---', *([f'license: {license}'] if license else []), 'library_name: mmc2fmae']
+    lines += [f'pipeline_tag: {task}', 'tags:', '- mmc2fmae']
+    data = _dataset_name(cfg)
+    if known:
+        lines += ['model-index:', f'- name: {json.dumps(name)}', '  results:']
+        for key, (kind, metric) in known.items():
+            lines += [
+                '  - task:', f'      type: {kind}', '    dataset:',
+                f'      name: {json.dumps(data)}', f'      type: {json.dumps(data)}',
+                '    metrics:', f'    - type: {metric}', f'      value: {metrics[key]:.6g}',
+                f'      name: {json.dumps(key)}',
+            ]  # fmt: skip
+    number = sum(p.numel() for p in model.parameters())
+    versions = environment.get('versions', {})
+    hardware = environment.get('hardware', {})
+    lines += [
+        '---', '', f'# {name}', '',
+        f'{algorithm}, {number / 1e6:.1f} M parameters, trained with '
+        f'mmc2fmae {versions.get("mmc2fmae", "")} (C2FMAE, arXiv 2603.09955) on {data}: '
+        f'{_length(cfg)}, total batch {cfg.get("auto_scale_lr", {}).get("base_batch_size", "?")}, '
+        f'learning rate {cfg.optim_wrapper.optimizer.lr:g}. All settings: `config.py`; logs: '
+        '`logs/`, `curves.png`.', '',
+    ]  # fmt: skip
+    if metrics:
+        lines += ['| last validation | |', '| --- | --- |']
+        lines += [f'| {key} | {value:.6g} |' for key, value in metrics.items()] + ['']
+    lines += ['```bash', "pip install 'mmc2fmae[lite]'"]
+    if cfg.get('test_dataloader'):
+        lines += ['mmc2fmae test . --data-root DATA       # the numbers above']
+    lines += [
+        'mmc2fmae features . PHOTOGRAPHS OUT', 'sha256sum -c SHA256SUMS', '```', '', '```python',
+        'import mmc2fmae', '', "encoder, transform = mmc2fmae.load_encoder('.')", '```', '',
+        f'Commit {environment.get("commit")}{" with changes" if environment.get("dirty") else ""}, '
+        f'{", ".join(hardware.get("gpus") or [str(hardware.get("cpu"))])}, '
+        f'torch {versions.get("torch")}, Python {environment.get("python")}.',
+    ]  # fmt: skip
+    return '\n'.join(lines) + '\n'
+
+
+def _dataset_name(cfg: Config) -> str:
+    dataset = cfg.train_dataloader.dataset
+    while 'dataset' in dataset:
+        dataset = dataset.dataset
+    root = dataset.get('data_root') or dataset.get('type')
+    return Path(str(root)).name
+
+
+def _length(cfg: Config) -> str:
+    train = cfg.train_cfg
+    if 'max_iters' in train:
+        return f'{train.max_iters:,} iterations'
+    return f'{train.max_epochs:,} epochs'
