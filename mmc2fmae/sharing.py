@@ -259,7 +259,7 @@ def model_card(
         lines += ['mmc2fmae test . --data-root DATA       # the numbers above']
     lines += [
         'mmc2fmae features . PHOTOGRAPHS OUT', 'sha256sum -c SHA256SUMS', '```', '', '```python',
-        'import mmc2fmae', '', "encoder, transform = mmc2fmae.load_encoder('.')", '```', '',
+        'import mmc2fmae', '', "encoder, preprocessing = mmc2fmae.load_encoder('.')", '```', '',
         f'Commit {environment.get("commit")}{" with changes" if environment.get("dirty") else ""}, '
         f'{", ".join(hardware.get("gpus") or [str(hardware.get("cpu"))])}, '
         f'torch {versions.get("torch")}, Python {environment.get("python")}.',

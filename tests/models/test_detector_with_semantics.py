@@ -79,4 +79,7 @@ def test_the_semantic_metric_counts_the_classes_of_the_maps():
     predicted = torch.tensor([[[0, 1, 1, 2]]])
     metric.process({}, [dict(pred_sem_seg=dict(sem_seg=predicted), gt_sem_seg=dict(sem_seg=truth))])
     # a: 1 of 2, b: 1 of 2; c is neither there nor, where anything is labelled, predicted.
-    assert metric.evaluate(1)['semantic/mIoU'] == 50.0
+    found = metric.evaluate(1)
+    assert found['semantic/mIoU'] == 50.0
+    assert found['semantic/mAcc'] == 75.0  # 1 of 2 and 1 of 1
+    assert found['semantic/aAcc'] == 66.67  # 2 of 3
