@@ -102,7 +102,7 @@ def read_backbone(path: str | Path, which: str | None = None, **stated: Any) -> 
     except CheckpointMismatch as error:
         complaints.append(str(error))
     if complaints:
-        raise CheckpointMismatch(f'{file.path} ' + '\nand '.join(complaints))
+        raise CheckpointMismatch(f'{file.path} ' + ', and '.join(complaints))
     preprocessing = Preprocessing(arch.img_size, assumed='mean' not in stated)
     if 'mean' in stated:
         preprocessing = replace(preprocessing, mean=tuple(stated['mean']), std=tuple(stated['std']))

@@ -120,7 +120,10 @@ def _run(command: Command, module: ModuleType, args: Namespace, prog: str) -> in
     except expected as error:
         if debug:
             traceback.print_exc()
-        said = str(error) or type(error).__name__
+        # One line, also of what torch and others word on several.
+        said = (
+            ' '.join(filter(None, map(str.strip, str(error).splitlines()))) or type(error).__name__
+        )
         _say(prog, f'{_rank()}error: {said}')
         return 2
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mmc2fmae.errors import DatasetError
+from mmc2fmae.errors import DatasetError, first_names
 
 
 def require_same_classes(
@@ -30,20 +30,16 @@ def require_same_classes(
         fix = 'rename the class folders or categories so that they are spelt alike'
     else:
         differ = 'in their names: ' + '; '.join(
-            f'{len(names)} are only in {whose} ({_shown(names)})'
+            f'{len(names)} are only in {whose} ({first_names(names, 8)})'
             for names, whose in ((lacking, of_first), (extra, of_second))
             if names
         )
         fix = 'add the class folders or categories that lack, remove or rename the others'
     raise DatasetError(
-        f'classes of {of_first}: {_shown(first)}; of {of_second}: {_shown(second)}: they differ '
-        f'{differ}; classes are known by name: {fix}'
+        f'classes of {of_first}: {first_names(first, 8)}; of {of_second}: '
+        f'{first_names(second, 8)}: they differ {differ}; classes are known by name: {fix}'
     )
 
 
 def _twin(name: str, others: Sequence[str]) -> str:
     return next((other for other in others if other.casefold() == name.casefold()), others[0])
-
-
-def _shown(names: Sequence[str], most: int = 8) -> str:
-    return ', '.join(names[:most]) + (f', ... ({len(names)})' if len(names) > most else '')

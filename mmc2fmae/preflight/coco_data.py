@@ -14,6 +14,7 @@ from mmdet.registry import DATASETS, METRICS
 from mmc2fmae.errors import DatasetError
 from mmc2fmae.preflight.boxes import check_coco, class_ids
 from mmc2fmae.preflight.coco_json import read_coco, renumbered
+from mmc2fmae.preflight.defects import Found
 
 
 class CocoByName(COCO):
@@ -47,7 +48,7 @@ class CocoByName(COCO):
 class CheckedCocoDataset(CocoDataset):
     """CocoDataset that is checked before it is loaded; ``found`` says what was found."""
 
-    found = ''
+    found: Found
 
     def load_data_list(self) -> list[dict]:
         """Load the annotations.

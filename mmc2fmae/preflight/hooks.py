@@ -16,12 +16,14 @@ from mmc2fmae.errors import DatasetError
 from mmc2fmae.preflight.boxes import check_coco
 from mmc2fmae.preflight.classes import require_same_classes
 from mmc2fmae.preflight.coco_data import CheckedCocoDataset
+from mmc2fmae.preflight.defects import Found
 from mmc2fmae.preflight.masks import check_masks
 from mmc2fmae.preflight.orientation import check_maps
+from mmc2fmae.preflight.overlap import MOST, trained_on_too
 from mmc2fmae.preflight.suffixes import photographs_left_out
 
 
-def check_dataset(dataset, most: int | None = None) -> list[str]:
+def check_dataset(dataset, most: int | None = None) -> list[Found]:
     """Check a data set by the rules of its kind, wrapped ones part by part.
 
     Args:
@@ -30,13 +32,13 @@ def check_dataset(dataset, most: int | None = None) -> list[str]:
         most: Masks to read at most.
 
     Returns:
-        A line of what was found for each part, none where no rule is known.
+        What was found in each part, none where no rule is known.
 
     Raises:
         DatasetError: Something is wrong with it.
     """
     found = [_check_part(part, most) for part in parts_of(dataset)]
-    return [line for line in found if line]
+    return [one for one in found if one]
 
 
 def parts_of(dataset) -> list:
@@ -47,7 +49,20 @@ def parts_of(dataset) -> list:
     return [dataset] if inner is None else parts_of(inner)
 
 
-def _check_part(dataset, most: int | None) -> str | None:
+def photographs(loader) -> list[str]:
+    """Return the paths of all photographs of a data loader, none without one.
+
+    Of more than are compared (:data:`mmc2fmae.preflight.overlap.MOST`), none.
+    """
+    parts = [] if loader is None else parts_of(loader.dataset)
+    if sum(len(part) for part in parts) > MOST:
+        return []
+    infos = [part.get_data_info(i) for part in parts if hasattr(part, 'get_data_info')
+             for i in range(len(part))]  # fmt: skip
+    return [info['img_path'] for info in infos if 'img_path' in info]
+
+
+def _check_part(dataset, most: int | None) -> Found | None:
     from mmdet.datasets import CocoDataset
     from mmseg.datasets import BaseSegDataset
 
@@ -74,9 +89,14 @@ def _check_part(dataset, most: int | None) -> str | None:
             dataset.ignore_index,
             most,
         )  # fmt: skip
-        return found + left_out
+        return found._replace(notes=[*found.notes, *left_out])
     if isinstance(dataset, (ImageFolders, MultiGranularDataset)) and dataset.CLASSES:
-        return f'{len(dataset):,} photographs in {len(dataset.CLASSES):,} classes'
+        if len(dataset.CLASSES) == 1 and isinstance(dataset, ImageFolders):
+            raise DatasetError(
+                f'{dataset.folder} has one class, {dataset.CLASSES[0]}: there is nothing to tell '
+                'apart; where the class folders lie one level deeper, set data_root or folder'
+            )
+        return Found(f'{len(dataset):,} photographs in {len(dataset.CLASSES):,} classes', [])
     return None
 
 
@@ -181,6 +201,9 @@ class DatasetCheckHook(Hook):
         train, val = classes.get('train'), classes.get('val')
         if train and val:
             require_same_classes(train, val, 'the training data', 'the validation data')
+        shared = trained_on_too(*(photographs(loaders.get(s)) for s in ('train', 'val')))
+        if shared:
+            runner.logger.warning(shared)
         test = classes.get('test')
         # Weights of other houses go by other names, as 'tench' for n01440764.
         if (
@@ -191,8 +214,10 @@ class DatasetCheckHook(Hook):
             require_same_classes(self.trained, test, 'the checkpoint', 'the test data')
         for loader in loaders.values():
             found = check_dataset(loader.dataset, self.max_masks)
-            for line in found:
+            for line, notes in found:
                 runner.logger.info(f'checked {line}')
+                for note in notes:
+                    runner.logger.warning(note)
             if found:
                 check_heads(runner.model, loader.dataset)
 
