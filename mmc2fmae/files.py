@@ -279,6 +279,8 @@ def spelt_otherwise(gone: Sequence[AnyPath]) -> str:
     """
     wanted = os.fspath(gone[0])
     path, start = wanted.replace('\\', '/'), '/' if wanted.startswith('/') else '.'
+    if os.path.exists(wanted):
+        return ''
     if not os.path.exists(path):
         path = unquote(path)
     found = start

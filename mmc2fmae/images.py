@@ -201,6 +201,20 @@ def brightest(image: Image.Image) -> int | None:
     return (1 << bits) - 1
 
 
+def nearly_black(image: Image.Image) -> str:
+    """Say that deep grey pixels use the lowest quarter of their range alone, '' otherwise.
+
+    Cameras, microscopes and scanners give 10, 12 or 14 bits, which programs store as they are.
+    """
+    white = brightest(image)
+    highest = int(np.asarray(image).max()) if white else 0
+    if not white or highest > white // 4:
+        return ''
+    return (
+        f'16-bit grey up to {highest:,} of {white:,}, read as 0 to {highest * 255 // white} of 255'
+    )
+
+
 def upright_rgb(image: Image.Image) -> Image.Image:
     """Return a photograph of :func:`open_image` as 8-bit RGB, turned as its EXIF orientation says.
 

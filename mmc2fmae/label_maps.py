@@ -6,6 +6,7 @@ signed bytes become unsigned. Ids are taken only from files of which it is known
 
 import io
 import zlib
+from collections.abc import Set
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,11 @@ def thin_ids(labels: np.ndarray) -> set[int]:
     square = (corner == labels[1:, :-1]) & (corner == labels[:-1, 1:]) & (corner == labels[1:, 1:])
     wide = np.flatnonzero(np.bincount(corner[square]))
     return set(np.flatnonzero(np.bincount(labels.ravel())).tolist()) - set(wide.tolist())
+
+
+def between_others(ids: Set[int], wide: Set[int]) -> list[int]:
+    """Return the ids that are nowhere wide, see :func:`thin_ids`, between two ids that are."""
+    return sorted(i for i in ids - wide if wide and min(wide) < i < max(wide))
 
 
 def colours_of_ids(path: AnyPath) -> dict[int, tuple[int, int, int]]:

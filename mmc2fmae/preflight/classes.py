@@ -1,6 +1,7 @@
 """Classes are known by their names: two lists of them are compared, and both are shown."""
 
 from collections.abc import Sequence
+from unicodedata import normalize
 
 from mmc2fmae.errors import DatasetError, first_names
 
@@ -25,8 +26,9 @@ def require_same_classes(
     extra = [name for name in second if name not in first]
     if not lacking and not extra:
         differ, fix = 'in their order', 'give both the same metainfo=dict(classes=...)'
-    elif {*map(str.casefold, first)} == {*map(str.casefold, second)}:
-        differ = f'in their spelling ({lacking[0]} and {_twin(lacking[0], extra)})'
+    elif {*map(_plain, first)} == {*map(_plain, second)}:
+        # In ASCII, as the two forms of an accent, one letter or two, look alike.
+        differ = f'in their spelling ({lacking[0]!a} and {_twin(lacking[0], extra)!a})'
         fix = 'rename the class folders or categories so that they are spelt alike'
     else:
         differ = 'in their names: ' + '; '.join(
@@ -42,4 +44,8 @@ def require_same_classes(
 
 
 def _twin(name: str, others: Sequence[str]) -> str:
-    return next((other for other in others if other.casefold() == name.casefold()), others[0])
+    return next((other for other in others if _plain(other) == _plain(name)), others[0])
+
+
+def _plain(name: str) -> str:
+    return normalize('NFC', name).casefold()

@@ -1,6 +1,6 @@
 """Checks of all data sets of a run before hours are spent on them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from mmengine.dataset import default_collate
@@ -20,6 +20,7 @@ from mmc2fmae.preflight.defects import Found
 from mmc2fmae.preflight.masks import check_masks
 from mmc2fmae.preflight.orientation import check_maps
 from mmc2fmae.preflight.overlap import MOST, trained_on_too
+from mmc2fmae.preflight.photographs import dark_photographs, parts_of, photographs_of
 from mmc2fmae.preflight.suffixes import photographs_left_out
 
 
@@ -39,27 +40,6 @@ def check_dataset(dataset, most: int | None = None) -> list[Found]:
     """
     found = [_check_part(part, most) for part in parts_of(dataset)]
     return [one for one in found if one]
-
-
-def parts_of(dataset) -> list:
-    """Return the data sets that others are wrapped around: repeated, balanced, put together."""
-    if isinstance(inner := getattr(dataset, 'datasets', None), list | tuple):
-        return [part for one in inner for part in parts_of(one)]
-    inner = getattr(dataset, 'dataset', None)
-    return [dataset] if inner is None else parts_of(inner)
-
-
-def photographs(loader) -> list[str]:
-    """Return the paths of all photographs of a data loader, none without one.
-
-    Of more than are compared (:data:`mmc2fmae.preflight.overlap.MOST`), none.
-    """
-    parts = [] if loader is None else parts_of(loader.dataset)
-    if sum(len(part) for part in parts) > MOST:
-        return []
-    infos = [part.get_data_info(i) for part in parts if hasattr(part, 'get_data_info')
-             for i in range(len(part))]  # fmt: skip
-    return [info['img_path'] for info in infos if 'img_path' in info]
 
 
 def _check_part(dataset, most: int | None) -> Found | None:
@@ -154,6 +134,11 @@ def _stop_together(check: Callable[..., None], *what) -> None:
         raise DatasetError(failure[0])
 
 
+def _warn(runner: Runner, notes: Iterable[str]) -> None:
+    for note in filter(None, notes):
+        runner.logger.warning(note)
+
+
 @HOOKS.register_module()
 class DatasetCheckHook(Hook):
     """Before training or testing: check the data sets of the run as a whole.
@@ -201,9 +186,7 @@ class DatasetCheckHook(Hook):
         train, val = classes.get('train'), classes.get('val')
         if train and val:
             require_same_classes(train, val, 'the training data', 'the validation data')
-        shared = trained_on_too(*(photographs(loaders.get(s)) for s in ('train', 'val')))
-        if shared:
-            runner.logger.warning(shared)
+        _warn(runner, self._odd_photographs(loaders))
         test = classes.get('test')
         # Weights of other houses go by other names, as 'tench' for n01440764.
         if (
@@ -216,10 +199,18 @@ class DatasetCheckHook(Hook):
             found = check_dataset(loader.dataset, self.max_masks)
             for line, notes in found:
                 runner.logger.info(f'checked {line}')
-                for note in notes:
-                    runner.logger.warning(note)
+                _warn(runner, notes)
             if found:
                 check_heads(runner.model, loader.dataset)
+
+    @staticmethod
+    def _odd_photographs(loaders: dict) -> list[str]:
+        """Return what is odd about the photographs that a run trains on and is measured by."""
+        datasets = {split: loader.dataset for split, loader in loaders.items()}
+        notes = [dark_photographs(photographs_of(one, 32)) for one in datasets.values()]
+        if len(datasets) == 2 and sum(map(len, datasets.values())) <= MOST:
+            notes.append(trained_on_too(*map(photographs_of, datasets.values())))
+        return notes
 
 
 @HOOKS.register_module()
@@ -241,6 +232,8 @@ class PreflightHook(Hook):
         """
         dataset = runner.train_dataloader.dataset
         _stop_together(self._check_turns, dataset)
+        if get_rank() == 0:
+            _warn(runner, [dark_photographs(photographs_of(dataset, 32))])
         samples = dataset.try_samples(self.num_samples)
         model = getattr(runner.model, 'module', runner.model)
         model.eval()  # nothing random; the loop switches to training

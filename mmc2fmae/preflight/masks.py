@@ -11,7 +11,7 @@ from mmc2fmae.datasets.sample_io import read_label_map
 from mmc2fmae.errors import DatasetError, SampleError, first_names
 from mmc2fmae.files import evenly, missing_files, spelt_otherwise
 from mmc2fmae.images import upright_size
-from mmc2fmae.label_maps import colours_of_ids, thin_ids
+from mmc2fmae.label_maps import between_others, colours_of_ids, thin_ids
 from mmc2fmae.parallel import in_threads
 from mmc2fmae.preflight.defects import Found
 from mmc2fmae.preflight.orientation import require_decided
@@ -126,8 +126,7 @@ class _Seen:
     def oddities(self, classes: set[int]) -> list[str]:
         """Return what may be wrong though every value is a class."""
         notes = [self.clash] if self.clash else []
-        thick = classes & self.thick
-        between = sorted(v for v in classes - thick if thick and min(thick) < v < max(thick))
+        between = between_others(classes, classes & self.thick)
         if between:
             notes.append(
                 f'{first_names(map(str, between))} are nowhere two pixels wide, but lie between '
@@ -152,8 +151,8 @@ def _check_values(where: Path, seen: _Seen, classes: range, ignore: int, meaning
         if offenders == [classes.stop] and not classes.start:
             fix = 'where the classes start at 1, with 0 = not labelled, set reduce_zero_label=True'
         raise DatasetError(
-            f'{where}: mask values {first_names(map(str, offenders), 20)} are outside the classes, '
-            f'the first is {offenders[0]} in {seen.examples[offenders[0]]}; {found}: {fix}'
+            f'{where}: mask values [{first_names(map(str, offenders), 20)}] are outside the '
+            f'classes, the first is {offenders[0]} in {seen.examples[offenders[0]]}; {found}: {fix}'
         )
     if not any(value in classes and value != ignore for value in seen.counts):
         raise DatasetError(f'{where}: no pixel of any mask is labelled; {found}')

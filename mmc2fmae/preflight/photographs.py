@@ -1,0 +1,56 @@
+"""The photographs of data sets, and whether they are read as they are meant."""
+
+from collections.abc import Sequence
+
+from mmc2fmae.errors import first_names
+from mmc2fmae.files import AnyPath, evenly
+from mmc2fmae.images import UNREADABLE, nearly_black, open_image
+from mmc2fmae.parallel import in_threads
+
+
+def parts_of(dataset) -> list:
+    """Return the data sets that others are wrapped around: repeated, balanced, put together."""
+    if isinstance(inner := getattr(dataset, 'datasets', None), list | tuple):
+        return [part for one in inner for part in parts_of(one)]
+    inner = getattr(dataset, 'dataset', None)
+    return [dataset] if inner is None else parts_of(inner)
+
+
+def photographs_of(dataset, most: int | None = None) -> list[str]:
+    """Return the paths of a data set's photographs.
+
+    Args:
+        dataset: Of OpenMMLab; one of another kind has none.
+        most: Number of photographs, evenly spaced; all by default.
+    """
+    places = [(part, i) for part in parts_of(dataset) if hasattr(part, 'get_data_info')
+              for i in range(len(part))]  # fmt: skip
+    infos = [part.get_data_info(i) for part, i in evenly(places, most)]
+    return [info[key] for info in infos for key in ('img_path', 'rgb_path') if key in info]
+
+
+def dark_photographs(paths: Sequence[AnyPath], most: int = 32) -> str:
+    """Say that 16-bit grey photographs are nearly black, as those of 12 bits are, '' where none is.
+
+    Args:
+        paths: Photographs; those that cannot be read are left to who reads them.
+        most: Photographs to look at, evenly spaced.
+    """
+    chosen = evenly(paths, most)
+    found = in_threads(_nearly_black, chosen, 'photograph')
+    dark = [f'{path} ({what})' for path, what in zip(chosen, found, strict=True) if what]
+    if not dark:
+        return ''
+    return (
+        f'{len(dark)} of {len(chosen)} photographs looked at are nearly black, first '
+        f'{first_names(dark, 1)}: where they hold 10, 12 or 14 bits, multiply them up to 65,535, '
+        'or save 8 bits'
+    )
+
+
+def _nearly_black(path: AnyPath) -> str:
+    try:
+        with open_image(path) as image:
+            return nearly_black(image)
+    except UNREADABLE:
+        return ''
