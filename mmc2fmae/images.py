@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from mmc2fmae.errors import DatasetError
+from mmc2fmae.file_kinds import kind_of
 from mmc2fmae.files import AnyPath
 
 FORMATS = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP', 'GIF', 'AVIF', 'JPEG2000', 'PPM')
@@ -35,21 +36,6 @@ LONGEST = 32
 """Of a picture that is more than so many times as long as wide, features see the middle alone."""
 
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _ORIENTATION = 0x0100, 0x0101, 0x0102, 0x0106, 0x0112
-
-# First bytes of what is often taken for a picture, for the message alone.
-_OTHERS = {
-    b'%!PS': 'PostScript (EPS)',
-    b'\xc5\xd0\xd3\xc6': 'PostScript (EPS)',
-    b'%PDF': 'PDF',
-    b'\xd7\xcd\xc6\x9a': 'WMF',
-    b'<svg': 'SVG',
-    b'<?xml': 'SVG or another XML',
-    b'<!DOC': 'HTML',
-    b'<html': 'HTML',
-    b'8BPS': 'Photoshop (PSD)',
-    b'PK\x03\x04': 'zip',
-    b'version https://git-lfs': 'a pointer of Git LFS',
-}
 
 
 def open_image(source: AnyPath | BinaryIO) -> Image.Image:
@@ -87,7 +73,7 @@ def _describe(source: AnyPath | BinaryIO) -> str:
         start = source.read(64)
     if not start:
         return 'empty file'
-    found = next((name for magic, name in _OTHERS.items() if start.lstrip().startswith(magic)), '')
+    found, _ = kind_of(start)
     what = f'{found} inside, no image' if found else 'no image'
     return f'{what} of a format that is read ({", ".join(FORMATS)})'
 

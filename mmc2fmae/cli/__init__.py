@@ -137,7 +137,8 @@ def _rank() -> str:
     """Return which process of a distributed run this is, '' in a single one."""
     for rank, size in (('RANK', 'WORLD_SIZE'), ('SLURM_PROCID', 'SLURM_NTASKS')):
         if int(os.environ.get(size) or 1) > 1:
-            return f'rank {os.environ.get(rank)}: '
+            number = os.environ.get(rank)
+            return f'rank {number}: ' if number else ''  # a shell that Slurm gave has none
     return ''
 
 

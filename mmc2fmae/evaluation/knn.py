@@ -115,8 +115,8 @@ def evaluate_knn(
     classes = len(known.metainfo['classes'])
     if classes == 1:
         raise ValueError(f'{train} has one class: there is nothing to tell apart')
-    paths = [photographs_of(folder) for folder in (known, asked)]
-    for note in (*map(dark_photographs, paths), trained_on_too(*paths)):
+    photographs = [photographs_of(folder) for folder in (known, asked)]
+    for note in (*map(dark_photographs, photographs), trained_on_too(*photographs)):
         if note:
             print(f'warning: {note}')
     vit, preprocessing = build_backbone(checkpoint, **stated)

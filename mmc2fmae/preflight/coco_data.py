@@ -68,6 +68,25 @@ class CheckedCocoDataset(CocoDataset):
             del self.COCOAPI
 
 
+def _check_relatives() -> None:
+    """Let the data sets of MMDetection that read such files as CocoDataset does be checked alike.
+
+    Cityscapes, iSAID, V3Det and more; LVIS and panoptic files are others.
+    """
+    for name, kind in list(DATASETS.module_dict.items()):
+        if (
+            issubclass(kind, CocoDataset)
+            and not issubclass(kind, CheckedCocoDataset)
+            and (kind.load_data_list, kind.COCOAPI) == (CocoDataset.load_data_list, COCO)
+        ):
+            checked = type(name, (CheckedCocoDataset, kind), dict(__module__=__name__))
+            globals()[name] = checked  # so that workers that are spawned find it
+            DATASETS.register_module(name=name, module=checked, force=True)
+
+
+_check_relatives()
+
+
 @METRICS.register_module(name='CocoMetric', force=True)
 class CheckedCocoMetric(CocoMetric):
     """CocoMetric that goes by the names of classes, as :class:`CheckedCocoDataset` does.

@@ -43,11 +43,13 @@ def check_dataset(dataset, most: int | None = None) -> list[Found]:
 
 
 def _check_part(dataset, most: int | None) -> Found | None:
-    from mmdet.datasets import CocoDataset
+    from mmdet.datasets import CocoDataset, CocoPanopticDataset, LVISV05Dataset
     from mmseg.datasets import BaseSegDataset
 
     if isinstance(dataset, CheckedCocoDataset):
         return dataset.found
+    if isinstance(dataset, LVISV05Dataset | CocoPanopticDataset):
+        return None  # their files have other fields
     if isinstance(dataset, CocoDataset):
         steps = getattr(dataset.pipeline, 'transforms', ())
         return check_coco(
