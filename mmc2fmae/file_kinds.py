@@ -20,7 +20,7 @@ _STARTS = (
     (rb'%!PS|\xc5\xd0\xd3\xc6', 'PostScript (EPS)', 'expected a checkpoint'),
     (rb'\xd7\xcd\xc6\x9a', 'a WMF', 'expected a checkpoint'),
     (rb'8BPS', 'a Photoshop file (PSD)', 'expected a checkpoint'),
-    (rb'....ftyp(hei|hev|mif1|msf1)', 'a HEIC picture, as of iPhones', 'expected a checkpoint'),
+    (rb'....ftyp(hei|hev|mif1|msf1)', 'a HEIC picture', 'expected a checkpoint'),
     (rb'....ftyp(isom|mp4|qt)', 'a film', 'expected a checkpoint'),
     (rb'version https://git-lfs', 'a git-LFS pointer, not the file', '`git lfs pull` fetches it'),
     (rb'\s*(<\?xml[^>]*>\s*)?<svg', 'an SVG', 'expected a checkpoint'),

@@ -78,6 +78,25 @@ def _describe(source: AnyPath | BinaryIO) -> str:
     return f'{what} of a format that is read ({", ".join(FORMATS)})'
 
 
+_ENDS = {'JPEG': b'\xff\xd9', 'MPO': b'\xff\xd9', 'PNG': b'IEND\xaeB`\x82'}
+
+
+def ends_whole(path: AnyPath, image: Image.Image) -> bool | None:
+    """Whether a file ends as its format does, None for formats of no certain end.
+
+    Args:
+        path: The file.
+        image: What :func:`open_image` made of it.
+    """
+    end = _ENDS.get(image.format or '')
+    if end is None:
+        return None
+    with open(path, 'rb') as file:
+        file.seek(max(file.seek(0, os.SEEK_END) - 64, 0))
+        tail = file.read().rstrip(b'\0')  # some programs append zeros
+    return tail.endswith(end)
+
+
 BACK = {6: 8, 8: 6}
 """The EXIF orientation that undoes one, where it is another one."""
 

@@ -19,8 +19,14 @@ from mmc2fmae.preflight.coco_data import CheckedCocoDataset
 from mmc2fmae.preflight.defects import Found
 from mmc2fmae.preflight.masks import check_masks
 from mmc2fmae.preflight.orientation import check_maps
-from mmc2fmae.preflight.overlap import MOST, trained_on_too
-from mmc2fmae.preflight.photographs import dark_photographs, parts_of, photographs_of
+from mmc2fmae.preflight.overlap import trained_on_too
+from mmc2fmae.preflight.photographs import (
+    MOST,
+    dark_photographs,
+    parts_of,
+    photographs_of,
+    require_readable,
+)
 from mmc2fmae.preflight.suffixes import photographs_left_out
 
 
@@ -207,9 +213,17 @@ class DatasetCheckHook(Hook):
 
     @staticmethod
     def _odd_photographs(loaders: dict) -> list[str]:
-        """Return what is odd about the photographs that a run trains on and is measured by."""
+        """Return what is odd about the photographs that a run trains on and is measured by.
+
+        Raises:
+            DatasetError: Some cannot be read.
+        """
         datasets = {split: loader.dataset for split, loader in loaders.items()}
-        notes = [dark_photographs(photographs_of(one, 32)) for one in datasets.values()]
+        notes = []
+        for one in datasets.values():
+            if len(one) <= MOST:
+                require_readable(photographs_of(one))
+            notes.append(dark_photographs(photographs_of(one, 32)))
         if len(datasets) == 2 and sum(map(len, datasets.values())) <= MOST:
             notes.append(trained_on_too(*map(photographs_of, datasets.values())))
         return notes
@@ -233,7 +247,7 @@ class PreflightHook(Hook):
             ValueError: A sample or a setting is wrong; the message names it.
         """
         dataset = runner.train_dataloader.dataset
-        _stop_together(self._check_turns, dataset)
+        _stop_together(self._check_photographs, dataset)
         if get_rank() == 0:
             _warn(runner, [dark_photographs(photographs_of(dataset, 32))])
         samples = dataset.try_samples(self.num_samples)
@@ -244,7 +258,9 @@ class PreflightHook(Hook):
             model(**model.data_preprocessor(batch), mode='loss')
 
     @staticmethod
-    def _check_turns(dataset) -> None:
+    def _check_photographs(dataset) -> None:
         for part in parts_of(dataset):
             if isinstance(part, MultiGranularDataset):
+                if part.on_error == 'raise' and len(part) <= MOST:
+                    require_readable(photographs_of(part))
                 check_maps(part)

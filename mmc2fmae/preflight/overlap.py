@@ -7,9 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from mmc2fmae.errors import first_names
 from mmc2fmae.files import file_sha256
 from mmc2fmae.parallel import in_threads
-
-MOST = 50_000
-"""Larger data sets are not compared: a start should not take minutes."""
+from mmc2fmae.preflight.photographs import MOST
 
 _PART = 4096
 

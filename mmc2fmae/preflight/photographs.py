@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 
-from mmc2fmae.errors import first_names
+from mmc2fmae.errors import DatasetError, first_names
 from mmc2fmae.files import AnyPath, evenly
-from mmc2fmae.images import UNREADABLE, nearly_black, open_image
+from mmc2fmae.images import UNREADABLE, brightest, ends_whole, nearly_black, open_image
 from mmc2fmae.parallel import in_threads
+
+MOST = 50_000
+"""Photographs of larger data sets are not read before a run: a start should not take minutes."""
 
 
 def parts_of(dataset) -> list:
@@ -27,6 +30,38 @@ def photographs_of(dataset, most: int | None = None) -> list[str]:
               for i in range(len(part))]  # fmt: skip
     infos = [part.get_data_info(i) for part, i in evenly(places, most)]
     return [info[key] for info in infos for key in ('img_path', 'rgb_path') if key in info]
+
+
+def require_readable(paths: Sequence[AnyPath]) -> None:
+    """Refuse photographs that cannot be read, before a run meets one in its middle.
+
+    Their headers are read; a JPEG or PNG that does not end as it should is decoded.
+
+    Args:
+        paths: Photographs; of more than :data:`MOST` none is read.
+
+    Raises:
+        DatasetError: Some cannot be read.
+    """
+    if len(paths) > MOST:
+        return
+    bad = [reason for reason in in_threads(_reason, paths, 'photograph') if reason]
+    if bad:
+        raise DatasetError(
+            f'{len(bad):,} of {len(paths):,} photographs cannot be read, first '
+            f'{first_names(bad, 3)}: restore them, save them anew or leave them out'
+        )
+
+
+def _reason(path: AnyPath) -> str:
+    try:
+        with open_image(path) as image:
+            brightest(image)
+            if ends_whole(path, image) is False:
+                image.load()
+    except UNREADABLE as error:
+        return f'{path} ({error})'
+    return ''
 
 
 def dark_photographs(paths: Sequence[AnyPath], most: int = 32) -> str:

@@ -1,6 +1,5 @@
 """What can be wrong with a photograph and its label maps, one photograph at a time."""
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from mmc2fmae.images import (
     UNREADABLE,
     Stored,
     brightest,
+    ends_whole,
     nearly_black,
     open_image,
     stored,
@@ -25,9 +25,6 @@ from mmc2fmae.preflight.orientation import undecided
 from mmc2fmae.preparation.findings import Finding
 from mmc2fmae.preparation.folders import Expected, Layout
 from mmc2fmae.preparation.statistics import Statistics
-
-# The last bytes of a whole file; one that ends otherwise is decoded to see whether it is whole.
-FILE_ENDS = {'JPEG': b'\xff\xd9', 'MPO': b'\xff\xd9', 'PNG': b'IEND\xaeB`\x82'}
 
 
 class Rules(NamedTuple):
@@ -122,8 +119,8 @@ def read_header(path: AnyPath, decode: bool = False) -> Photo:
             brightest(image)  # refuses pixels of 32 bits
             width, height, orientation = stored(image)
             photo = Photo(width, height, image.mode, orientation, _oddities(image))
-            end = FILE_ENDS.get(image.format or '')
-        if decode or end is None or not _tail(path).endswith(end):
+            whole = ends_whole(path, image)
+        if decode or not whole:
             read_rgb(str(path))
     except UNREADABLE as error:
         raise SampleError(reason_of(error, path)) from error
@@ -248,10 +245,3 @@ def _size_detail(shape: tuple[int, int], photo: Photo) -> str:
     if photo.orientation >= 5 and shape == (photo.width, photo.height):
         detail += f': the map is turned as EXIF orientation {photo.orientation} says'
     return detail
-
-
-def _tail(path: AnyPath) -> bytes:
-    """The last bytes of a file, but for zeros that some programs append."""
-    with open(path, 'rb') as file:
-        file.seek(max(file.seek(0, os.SEEK_END) - 64, 0))
-        return file.read().rstrip(b'\0')
