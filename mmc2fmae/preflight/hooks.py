@@ -262,5 +262,6 @@ class PreflightHook(Hook):
         for part in parts_of(dataset):
             if isinstance(part, MultiGranularDataset):
                 if part.on_error == 'raise' and len(part) <= MOST:
-                    require_readable(photographs_of(part))
+                    skip = ', or pass over them: train_dataloader.dataset.on_error=skip'
+                    require_readable(photographs_of(part), skip)
                 check_maps(part)

@@ -32,13 +32,14 @@ def photographs_of(dataset, most: int | None = None) -> list[str]:
     return [info[key] for info in infos for key in ('img_path', 'rgb_path') if key in info]
 
 
-def require_readable(paths: Sequence[AnyPath]) -> None:
+def require_readable(paths: Sequence[AnyPath], or_else: str = '') -> None:
     """Refuse photographs that cannot be read, before a run meets one in its middle.
 
     Their headers are read; a JPEG or PNG that does not end as it should is decoded.
 
     Args:
         paths: Photographs; of more than :data:`MOST` none is read.
+        or_else: What else can be done about those that cannot be read.
 
     Raises:
         DatasetError: Some cannot be read.
@@ -49,7 +50,7 @@ def require_readable(paths: Sequence[AnyPath]) -> None:
     if bad:
         raise DatasetError(
             f'{len(bad):,} of {len(paths):,} photographs cannot be read, first '
-            f'{first_names(bad, 3)}: restore them, save them anew or leave them out'
+            f'{first_names(bad, 3)}: restore them, save them anew or leave them out{or_else}'
         )
 
 
