@@ -94,9 +94,9 @@ def close_gaps() -> None:
     Raises:
         ImportError: training cannot run; the message names each missing thing and its fix.
     """
-    lost = [f'{g.detail}\n    fix: {g.fix}' for g in fill_gaps() if g.state == 'missing']
+    lost = [f'{g.detail} (fix: {g.fix})' for g in fill_gaps() if g.state == 'missing']
     if lost:
-        raise ImportError('mmc2fmae cannot run with these packages:\n  ' + '\n  '.join(lost))
+        raise ImportError(f'mmc2fmae cannot run with these packages: {"; ".join(lost)}')
 
 
 def fill_gaps() -> list[Gap]:

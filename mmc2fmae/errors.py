@@ -55,10 +55,10 @@ class LabelsError(ValueError):
 
 
 def first_names(names: Iterable[str], most: int = 5) -> str:
-    """Return the first names as indented lines and how many more there are."""
+    """Return the first names and how many more there are, in one line."""
     names = list(names)
-    rest = [f'  and {len(names) - most} more'] if len(names) > most else []
-    return '\n'.join([f'  {name}' for name in names[:most]] + rest)
+    rest = f' and {len(names) - most:,} more' if len(names) > most else ''
+    return ', '.join(names[:most]) + rest
 
 
 def shown(value: object, most: int = 40) -> str:

@@ -1,4 +1,4 @@
-"""What a file that is to be a checkpoint really is, told by its first bytes."""
+"""What a file that is to be a checkpoint, or a picture, really is, told by its first bytes."""
 
 import re
 import zipfile
@@ -6,24 +6,50 @@ from pathlib import Path
 
 from mmc2fmae.errors import CheckpointMismatch
 
+# First bytes of a file to what it is, and what to do where a checkpoint is expected.
 _STARTS = (
-    (rb'\x1f\x8b', 'a gzip archive: unpack it'),
-    (rb'BZh\d', 'a bzip2 archive: unpack it'),
-    (rb'\xfd7zXZ\x00', 'an xz archive: unpack it'),
-    (rb'7z\xbc\xaf\x27\x1c', 'a 7z archive: unpack it'),
-    (rb'Rar!', 'a RAR archive: unpack it'),
-    (rb'\x89HDF', 'an HDF5 file (Keras, TensorFlow): expected weights of PyTorch'),
-    (rb'\x93NUMPY', 'a NumPy array: expected a state dict'),
-    (rb'%PDF', 'a PDF: fetch the checkpoint itself'),
-    (rb'\x89PNG|\xff\xd8\xff|GIF8', 'a picture: expected a checkpoint'),
+    (rb'\x1f\x8b', 'a gzip archive', 'unpack it'),
+    (rb'BZh\d', 'a bzip2 archive', 'unpack it'),
+    (rb'\xfd7zXZ\x00', 'an xz archive', 'unpack it'),
+    (rb'7z\xbc\xaf\x27\x1c', 'a 7z archive', 'unpack it'),
+    (rb'Rar!', 'a RAR archive', 'unpack it'),
+    (rb'PK\x03\x04', 'a zip archive', ''),  # as what torch writes: _zip_kind looks inside
+    (rb'\x89HDF', 'an HDF5 file (Keras, TensorFlow)', 'expected weights of PyTorch'),
+    (rb'\x93NUMPY', 'a NumPy array', 'expected a state dict'),
+    (rb'%PDF', 'a PDF', 'fetch the checkpoint itself'),
+    (rb'%!PS|\xc5\xd0\xd3\xc6', 'PostScript (EPS)', 'expected a checkpoint'),
+    (rb'\xd7\xcd\xc6\x9a', 'a WMF', 'expected a checkpoint'),
+    (rb'8BPS', 'a Photoshop file (PSD)', 'expected a checkpoint'),
+    (rb'....ftyp(hei|hev|mif1|msf1)', 'a HEIC picture', 'expected a checkpoint'),
+    (rb'....ftyp(isom|mp4|qt)', 'a film', 'expected a checkpoint'),
+    (rb'version https://git-lfs', 'a git-LFS pointer, not the file', '`git lfs pull` fetches it'),
+    (rb'\s*(<\?xml[^>]*>\s*)?<svg', 'an SVG', 'expected a checkpoint'),
     (
         rb'\s*<(!doctype|html|head|\?xml)',
-        'an HTML page, perhaps of a login or an error: fetch the file itself (on GitHub its raw '
-        'link, on Hugging Face "resolve" in place of "blob")',
+        'an HTML page, perhaps of a login or an error',
+        'fetch the file itself (on GitHub its raw link, on Hugging Face "resolve" in place of '
+        '"blob")',
     ),
-    (rb'\s*[{\[]\s*["{\[\]}]', 'JSON text: expected a checkpoint'),
+    (rb'\s*[{\[]\s*["{\[\]}]', 'JSON text', 'expected a checkpoint'),
 )
 _MOST = 10  # a torch file holds hardly more than its size; a bomb holds a thousand times as much
+
+
+def kind_of(start: bytes) -> tuple[str, str]:
+    """Tell what a file is by its first bytes.
+
+    Args:
+        start: 64 of them or more.
+
+    Returns:
+        What it is, and what to do where it is to be a checkpoint; '' where that is not known.
+    """
+    found = (
+        (what, fix)
+        for pattern, what, fix in _STARTS
+        if re.match(pattern, start, re.IGNORECASE | re.DOTALL)
+    )
+    return next(found, ('', ''))
 
 
 def require_checkpoint(path: str | Path, safetensors: bool = False) -> None:
@@ -59,9 +85,11 @@ def _kind(path: Path, safetensors: bool) -> str | None:
         return None if 8 + length <= size else (
             f'truncated: {size:,} bytes, its header alone has {8 + length:,}; fetch it again'
         )  # fmt: skip
-    for pattern, what in _STARTS:
-        if re.match(pattern, start, re.IGNORECASE):
-            return what
+    what, fix = kind_of(start)
+    if fix:
+        return f'{what}: {fix}'
+    if start.startswith((b'\x89PNG', b'\xff\xd8\xff', b'GIF8')):
+        return 'a picture: expected a checkpoint'
     if start[257:262] == b'ustar':
         return 'a tar archive: unpack it'
     if zipfile.is_zipfile(path):

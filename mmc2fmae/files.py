@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -267,6 +269,37 @@ def missing_files(paths: Iterable[AnyPath]) -> list[str]:
         if name not in folders[folder]:
             missing.append(path)
     return missing
+
+
+def spelt_otherwise(gone: Sequence[AnyPath]) -> str:
+    """Say which file the first of some missing ones may be, '' where no other comes near.
+
+    Found are other cases, suffixes and Unicode forms, backslashes of Windows and escapes of
+    addresses (%20).
+    """
+    wanted = os.fspath(gone[0])
+    path, start = wanted.replace('\\', '/'), '/' if wanted.startswith('/') else '.'
+    if os.path.exists(wanted):
+        return ''
+    if not os.path.exists(path):
+        path = unquote(path)
+    found = start
+    for part in filter(None, os.path.normpath(path).split('/')):
+        if not os.path.lexists(os.path.join(found, part)):
+            names = os.listdir(found) if os.path.isdir(found) else []
+            alike = [n for n in names if _plain(n) == _plain(part)]
+            alike = alike or [n for n in names if _plain(n, True) == _plain(part, True)]
+            if not alike:
+                return ''
+            part = min(alike)
+        found = os.path.join(found, part)
+    return f' (there is {os.path.normpath(found)!a}: spell both alike)'
+
+
+def _plain(name: str, without_suffix: bool = False) -> str:
+    """Return a name without what file systems and programs treat differently."""
+    stem = os.path.splitext(name)[0] if without_suffix else name
+    return unicodedata.normalize('NFC', stem).casefold()
 
 
 def _present(folder: str) -> set[str]:

@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from mmc2fmae.errors import DatasetError
+from mmc2fmae.file_kinds import kind_of
 from mmc2fmae.files import AnyPath
 
 FORMATS = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP', 'GIF', 'AVIF', 'JPEG2000', 'PPM')
@@ -35,21 +36,6 @@ LONGEST = 32
 """Of a picture that is more than so many times as long as wide, features see the middle alone."""
 
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _ORIENTATION = 0x0100, 0x0101, 0x0102, 0x0106, 0x0112
-
-# First bytes of what is often taken for a picture, for the message alone.
-_OTHERS = {
-    b'%!PS': 'PostScript (EPS)',
-    b'\xc5\xd0\xd3\xc6': 'PostScript (EPS)',
-    b'%PDF': 'PDF',
-    b'\xd7\xcd\xc6\x9a': 'WMF',
-    b'<svg': 'SVG',
-    b'<?xml': 'SVG or another XML',
-    b'<!DOC': 'HTML',
-    b'<html': 'HTML',
-    b'8BPS': 'Photoshop (PSD)',
-    b'PK\x03\x04': 'zip',
-    b'version https://git-lfs': 'a pointer of Git LFS',
-}
 
 
 def open_image(source: AnyPath | BinaryIO) -> Image.Image:
@@ -87,9 +73,28 @@ def _describe(source: AnyPath | BinaryIO) -> str:
         start = source.read(64)
     if not start:
         return 'empty file'
-    found = next((name for magic, name in _OTHERS.items() if start.lstrip().startswith(magic)), '')
+    found, _ = kind_of(start)
     what = f'{found} inside, no image' if found else 'no image'
     return f'{what} of a format that is read ({", ".join(FORMATS)})'
+
+
+_ENDS = {'JPEG': b'\xff\xd9', 'MPO': b'\xff\xd9', 'PNG': b'IEND\xaeB`\x82'}
+
+
+def ends_whole(path: AnyPath, image: Image.Image) -> bool | None:
+    """Whether a file ends as its format does, None for formats of no certain end.
+
+    Args:
+        path: The file.
+        image: What :func:`open_image` made of it.
+    """
+    end = _ENDS.get(image.format or '')
+    if end is None:
+        return None
+    with open(path, 'rb') as file:
+        file.seek(max(file.seek(0, os.SEEK_END) - 64, 0))
+        tail = file.read().rstrip(b'\0')  # some programs append zeros
+    return tail.endswith(end)
 
 
 BACK = {6: 8, 8: 6}
@@ -199,6 +204,20 @@ def brightest(image: Image.Image) -> int | None:
         return None
     bits: int = getattr(image, 'tag_v2', {}).get(_BITS, (16,))[0]
     return (1 << bits) - 1
+
+
+def nearly_black(image: Image.Image) -> str:
+    """Say that deep grey pixels use the lowest quarter of their range alone, '' otherwise.
+
+    Cameras, microscopes and scanners give 10, 12 or 14 bits, which programs store as they are.
+    """
+    white = brightest(image)
+    highest = int(np.asarray(image).max()) if white else 0
+    if not white or highest > white // 4:
+        return ''
+    return (
+        f'16-bit grey up to {highest:,} of {white:,}, read as 0 to {highest * 255 // white} of 255'
+    )
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:

@@ -6,6 +6,7 @@ signed bytes become unsigned. Ids are taken only from files of which it is known
 
 import io
 import zlib
+from collections.abc import Set
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import UnidentifiedImageError
 
 from mmc2fmae.errors import SampleError
 from mmc2fmae.images import open_image
+from mmc2fmae.paths import AnyPath
 
 FORMATS = ('PNG', 'TIFF', 'BMP', 'GIF', 'PPM')
 """Pillow's names of the formats that keep ids, as those made for photographs do not."""
@@ -73,6 +75,33 @@ def decode_ids(content: bytes) -> np.ndarray:
     if labels.dtype.itemsize > 2 or labels.dtype.kind == 'i':
         _check_range(labels)
     return labels.astype(np.uint8 if labels.dtype.itemsize == 1 else np.int32, copy=False)
+
+
+def thin_ids(labels: np.ndarray) -> set[int]:
+    """Return the ids of an (h, w) map that are nowhere two pixels wide and high.
+
+    Resizing by interpolation invents such ids at edges: between 0 and 4 come 1, 2 and 3.
+    """
+    corner = labels[:-1, :-1]
+    square = (corner == labels[1:, :-1]) & (corner == labels[:-1, 1:]) & (corner == labels[1:, 1:])
+    wide = np.flatnonzero(np.bincount(corner[square]))
+    return set(np.flatnonzero(np.bincount(labels.ravel())).tolist()) - set(wide.tolist())
+
+
+def between_others(ids: Set[int], wide: Set[int]) -> list[int]:
+    """Return the ids that are nowhere wide, see :func:`thin_ids`, between two ids that are."""
+    return sorted(i for i in ids - wide if wide and min(wide) < i < max(wide))
+
+
+def colours_of_ids(path: AnyPath) -> dict[int, tuple[int, int, int]]:
+    """Return the palette of a label map, by id; empty where it has none.
+
+    Raises:
+        OSError: It cannot be read (or another of :data:`mmc2fmae.images.UNREADABLE`).
+    """
+    with open_image(path) as image:
+        colours = (image.getpalette('RGB') or []) if image.mode == 'P' else []
+    return {i: (r, g, b) for i, (r, g, b) in enumerate(zip(*[iter(colours)] * 3, strict=True))}
 
 
 def decode_colours(content: bytes) -> np.ndarray:

@@ -24,9 +24,9 @@ ROOT = Path(__file__).parents[1]
 EPS = b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n%%EndComments\nshowpage\n%%EOF\n'
 OTHERS = {
     'PostScript (EPS)': EPS,
-    'PDF': b'%PDF-1.4\n1 0 obj << /Type /Catalog >> endobj\n%%EOF\n',
-    'SVG': b'<svg xmlns="http://www.w3.org/2000/svg" width="32" height="32"></svg>',
-    'WMF': b'\xd7\xcd\xc6\x9a\0\0' + struct.pack('<4hH', 0, 0, 320, 320, 96) + bytes(40),
+    'a PDF': b'%PDF-1.4\n1 0 obj << /Type /Catalog >> endobj\n%%EOF\n',
+    'an SVG': b'<svg xmlns="http://www.w3.org/2000/svg" width="32" height="32"></svg>',
+    'a WMF': b'\xd7\xcd\xc6\x9a\0\0' + struct.pack('<4hH', 0, 0, 320, 320, 96) + bytes(40),
 }
 DOS_EPS = b'\xc5\xd0\xd3\xc6' + struct.pack('<6I', 32, len(EPS), 0, 0, 0, 0) + bytes(4) + EPS
 

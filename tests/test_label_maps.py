@@ -200,7 +200,7 @@ def test_ids_are_what_the_file_stores_in_every_reader(name, layout):
     assert by_dataset_checker(layout).detail.startswith(
         f'ids {[v for v in values if v != 255][:8]}'
     )
-    assert f'mask values {values} are outside' in ids_by_preflight(layout)
+    assert f'mask values [{", ".join(map(str, values[:20]))}' in ids_by_preflight(layout)
     if len(values) < 300:  # seconds for those of 16 bits
         found = by_masks_to_coco(layout)['annotations']
         assert [one['area'] for one in found] == list(areas(ids).values())

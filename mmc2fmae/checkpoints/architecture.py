@@ -17,7 +17,7 @@ from torchvision.transforms import (
     ToTensor,
 )
 
-from mmc2fmae.errors import CheckpointMismatch
+from mmc2fmae.errors import CheckpointMismatch, first_names
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -257,8 +257,8 @@ def describe_weights(
     needed += ['layers.0.ffn.layers.0.0.weight']
     if absent := [key for key in needed if key not in weights]:
         raise CheckpointMismatch(
-            'lacks parts of a plain ViT with a class token and absolute positions:\n'
-            + '\n'.join(f'  missing {key}' for key in absent)
+            'lacks parts of a plain ViT with a class token and absolute positions: missing '
+            + first_names(absent)
         )
     kernel = weights['patch_embed.projection.weight']
     if kernel.ndim != 4 or kernel.shape[2] != kernel.shape[3]:

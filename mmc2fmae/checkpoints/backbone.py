@@ -21,7 +21,7 @@ from mmc2fmae.checkpoints.architecture import (
 )
 from mmc2fmae.checkpoints.files import read_file
 from mmc2fmae.checkpoints.naming import explain, find_encoder, to_our_names
-from mmc2fmae.errors import CheckpointMismatch
+from mmc2fmae.errors import CheckpointMismatch, first_names
 
 
 @dataclass
@@ -98,11 +98,12 @@ def read_backbone(path: str | Path, which: str | None = None, **stated: Any) -> 
         weights, unused, strange = to_our_names(file.weights, naming, prefix)
         if strange:
             complaints.append(explain(strange))
+        _require_weights(weights)
         arch, weights = describe_weights(weights, stated)
     except CheckpointMismatch as error:
         complaints.append(str(error))
     if complaints:
-        raise CheckpointMismatch(f'{file.path} ' + '\nand '.join(complaints))
+        raise CheckpointMismatch(f'{file.path} ' + ', and '.join(complaints))
     preprocessing = Preprocessing(arch.img_size, assumed='mean' not in stated)
     if 'mean' in stated:
         preprocessing = replace(preprocessing, mean=tuple(stated['mean']), std=tuple(stated['std']))
@@ -121,6 +122,25 @@ def read_backbone(path: str | Path, which: str | None = None, **stated: Any) -> 
         },
         unused=[key for key in unused if not key.startswith(labels)],
     )
+
+
+def _require_weights(weights: dict[str, Tensor]) -> None:
+    """Refuse tensors that are none of a trained encoder.
+
+    Raises:
+        CheckpointMismatch: They are numbers of one byte or integers, whose scale lies elsewhere, or
+            all of the first layer is zero.
+    """
+    small = [k for k, v in weights.items() if not v.is_floating_point() or v.element_size() == 1]
+    if small:
+        raise CheckpointMismatch(
+            f'has {len(small)} tensors of {weights[small[0]].dtype}, first '
+            f'{first_names(small, 3)}: it is quantised, take the weights from before (float32, '
+            'float16 or bfloat16)'
+        )
+    name = 'patch_embed.projection.weight'
+    if name in weights and not weights[name].any():
+        raise CheckpointMismatch(f'has zeros alone in {name}: these are no trained weights')
 
 
 def build_backbone(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmc2fmae.checkpoints import Backbone, describe_module, read_backbone, weights_for
 from mmc2fmae.checkpoints.architecture import count_tokens, tokens_fit
-from mmc2fmae.errors import CheckpointMismatch
+from mmc2fmae.errors import CheckpointMismatch, first_names
 
 LABELS = 'label_embeds.'  # of a multi-granular encoder, with the name of the label map after it
 
@@ -96,15 +96,18 @@ def require_full(found: Coverage, part: str, source: str, differences: Sequence[
     print_log(f'{part}: {found.summary(source)}', logger='current')
     if found.filled + len(found.fresh) == found.tensors and not differences:
         return
-    lines = [f'{part}: {found.summary(source)}, which does not fit:']
-    lines += [f'  {line}' for line in differences]
-    lines += [f'  missing {key}' for key in found.missing]
-    lines += [f'  shape of {line}' for line in found.misshapen]
+    lines = list(differences)
+    if found.missing:
+        lines.append(f'missing {first_names(found.missing, 8)}')
+    if found.misshapen:
+        lines.append(f'shape of {first_names(found.misshapen)}')
     if found.unused:
-        shown = ', '.join(found.unused[:8])
-        lines.append(f'  the file has {len(found.unused)} other keys: {shown} ...')
-    lines.append('  use the architecture and granularities that the file was trained with')
-    raise CheckpointMismatch('\n'.join(lines))
+        names = first_names(found.unused, 8)
+        lines.append(f'the file has {len(found.unused)} other keys, {names}')
+    raise CheckpointMismatch(
+        f'{part}: {found.summary(source)}, which does not fit: {"; ".join(lines)}: use the '
+        'architecture and granularities that the file was trained with'
+    )
 
 
 def load_backbone(

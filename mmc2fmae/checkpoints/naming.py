@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mmc2fmae.errors import CheckpointMismatch
+from mmc2fmae.errors import CheckpointMismatch, first_names
 
 
 @dataclass(frozen=True)
@@ -274,7 +274,7 @@ def fuse_qkv(weights: dict[str, Tensor]) -> dict[str, Tensor]:
                 fused[f'{layer}.attn.qkv.{leaf}'] = torch.cat([parts[x] for x in 'qkv'])
             elif len(absent) < 3:
                 raise CheckpointMismatch(
-                    'lacks a part of the attention:\n' + '\n'.join(f'  missing {k}' for k in absent)
+                    f'lacks a part of the attention: missing {first_names(absent)}'
                 )
     return fused
 

@@ -122,7 +122,10 @@ def _run(command: Command, module: ModuleType, args: Namespace, prog: str) -> in
     except expected as error:
         if debug:
             traceback.print_exc()
-        said = str(error) or type(error).__name__
+        # One line, also of what torch and others word on several.
+        said = (
+            ' '.join(filter(None, map(str.strip, str(error).splitlines()))) or type(error).__name__
+        )
         _say(prog, f'{_rank()}error: {said}')
         return 2
 
@@ -136,7 +139,8 @@ def _rank() -> str:
     """Return which process of a distributed run this is, '' in a single one."""
     for rank, size in (('RANK', 'WORLD_SIZE'), ('SLURM_PROCID', 'SLURM_NTASKS')):
         if int(os.environ.get(size) or 1) > 1:
-            return f'rank {os.environ.get(rank)}: '
+            number = os.environ.get(rank)
+            return f'rank {number}: ' if number else ''  # a shell that Slurm gave has none
     return ''
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from matplotlib.figure import Figure
 
@@ -13,10 +13,29 @@ from mmc2fmae.visualization.colours import class_names
 from mmc2fmae.visualization.figures import inputs
 from mmc2fmae.visualization.figures.autoencoder import Autoencoder
 
+Item = TypeVar('Item')
+
+MOST = 50
+"""Photographs in a figure: a page of more has hundreds of megapixels, and nobody sees them."""
+
+
+def few(items: list[Item]) -> list[Item]:
+    """Return photographs or samples to draw.
+
+    Raises:
+        ValueError: There are more than a page holds.
+    """
+    if len(items) > MOST:
+        raise ValueError(
+            f'{len(items):,} photographs for one figure, which holds {MOST}: name some of them '
+            '(--images A.jpg B.jpg, or a list of paths, LIST.txt), or give a smaller --samples'
+        )
+    return items
+
 
 def draw_attention(args: argparse.Namespace) -> figures.Page:
     """Draw Figure 1."""
-    photos = inputs.find_photographs(args.images)
+    photos = few(inputs.find_photographs(args.images))
     looks = [
         figures.look_at(path, photos, label, args.block, args.size, **stated(args))
         for path, label in zip(args.checkpoints, args.labels, strict=True)
@@ -29,7 +48,7 @@ def draw_attention(args: argparse.Namespace) -> figures.Page:
 
 def draw_components(args: argparse.Namespace) -> figures.Page:
     """Draw principal components of patch features."""
-    photos = inputs.find_photographs(args.images)
+    photos = few(inputs.find_photographs(args.images))
     features = [
         figures.patch_features(path, photos, label, args.block, args.size, **stated(args))
         for path, label in zip(args.checkpoints, args.labels, strict=True)
@@ -95,7 +114,7 @@ def find_samples(
 ) -> list[inputs.Sample]:
     """Find the samples of the command line, by default those of the model's training."""
     if args.images:
-        samples = inputs.samples_of_photographs(args.images, dict(args.maps))
+        samples = few(inputs.samples_of_photographs(args.images, dict(args.maps)))
     else:
         spec: dict[str, Any] = dict(type='MultiGranularDataset')
         if autoencoder:
@@ -104,7 +123,7 @@ def find_samples(
                 print(f'samples of {spec.get("data_root")}, which the checkpoint names')
         spec |= dict(data_root=args.data_root) if args.data_root else {}
         spec |= dict(data_prefix=dict(args.data_prefix), ann_file='') if args.data_prefix else {}
-        samples = inputs.samples_of_dataset(spec, args.samples)
+        samples = few(inputs.samples_of_dataset(spec, args.samples))
     args.shown = [sample.files for sample in samples]
     names = inputs.choose_names(args.names, [sample.name for sample in samples], 'names')
     return [sample._replace(name=name) for sample, name in zip(samples, names, strict=True)]

@@ -132,7 +132,7 @@ def summarise(job: Job) -> None:
         listed = job.root / f'{job.split}.txt'
         whole = (line['path'] for line in read_manifest(job.manifest) if 'error' not in line)
         write_atomically('\n'.join(whole).encode(), listed)
-        print(f'{len(errors):,} photographs have no maps:\n{first_names(errors)}')
+        print(f'{len(errors):,} photographs have no maps, first {first_names(errors)}')
         train += f' --cfg-options train_dataloader.dataset.ann_file={listed.name}'
     print(f'check it:   python tools/check_dataset.py {job.root} --split {job.split}')
     print(f'look at it: python tools/browse_dataset.py {job.root} sheets --split {job.split}')

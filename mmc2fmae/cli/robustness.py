@@ -2,6 +2,7 @@
 
 import argparse
 
+from mmc2fmae.cli.checkpoint_options import add_weights_argument
 from mmc2fmae.cli.parsing import KeyValues
 from mmc2fmae.cli.run_options import add_amp_argument, add_set_argument
 
@@ -20,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--batch-size', type=int, default=128, help='images at a time')
     parser.add_argument('--workers', type=int, default=4, help='loader processes a GPU')
     parser.add_argument('--limit', type=int, help='smoke run: images a cell; no result')
+    add_weights_argument(parser)
     add_amp_argument(parser)
     parser.add_argument('--device', help='cpu, cuda:1, ... (a GPU for each process)')
     parser.add_argument(

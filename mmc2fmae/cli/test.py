@@ -2,6 +2,7 @@
 
 import argparse
 
+from mmc2fmae.cli.checkpoint_options import add_weights_argument
 from mmc2fmae.cli.run_options import add_common_arguments
 from mmc2fmae.configs import blame, require_weights
 
@@ -15,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='weights to evaluate, or the folder of a run; may be left out where the first '
         'argument is the folder or checkpoint of a run, whose config and options hold',
     )
+    add_weights_argument(parser)
     parser.add_argument(
         '--predictions',
         metavar='FILE',
@@ -26,6 +28,7 @@ def run(args: argparse.Namespace) -> None:
     """Test."""
     checkpoint = require_weights(args.config, args.checkpoint)
     from mmc2fmae.engine import launch
+    from mmc2fmae.engine.checkpoint_hook import ChosenWeightsHook
     from mmc2fmae.evaluation import prediction_file  # noqa: F401  (registers the metric)
 
     cfg = launch.load_config(args)
@@ -41,5 +44,7 @@ def run(args: argparse.Namespace) -> None:
     cfg.load_from = launch.local_checkpoint(checkpoint)
     cfg.resume = False  # the config of a run that was resumed says so
     with blame(args.config, launch.is_config_mistake):
-        launch.build_runner(cfg).test()
+        runner = launch.build_runner(cfg)
+        runner.register_hook(ChosenWeightsHook(args.weights))
+        runner.test()
     launch.leave_processes()

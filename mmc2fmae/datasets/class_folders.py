@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from unicodedata import normalize
 
 from timm.data import ImageNetInfo
 
@@ -32,8 +33,11 @@ def labels_of_folders(root: str | Path, names: Sequence[str], classes: Sequence[
     Raises:
         LabelsError: The set is flat, or its folders are not the classes.
     """
-    index = {name: i for i, name in enumerate(classes)}
-    folders = [name.split(os.sep, 1)[0] if os.sep in name else '' for name in names]
+    index = {normalize('NFC', name): i for i, name in enumerate(classes)}
+    if len(index) < len(classes):
+        raise LabelsError(f'{root}: classes {classes} differ in the Unicode form of accents alone')
+    # macOS writes an accent as a character of its own: names are compared in one form.
+    folders = [normalize('NFC', n.split(os.sep, 1)[0]) if os.sep in n else '' for n in names]
     found = Counter(folders)
     if found[''] == len(names):
         raise LabelsError(
@@ -47,6 +51,6 @@ def labels_of_folders(root: str | Path, names: Sequence[str], classes: Sequence[
         raise LabelsError(
             f'{root} has {len(+found)} class folders, expected {len(index)}: {len(unknown)} '
             f'unknown {unknown[:5]}, {len(missing)} missing or empty {missing[:5]}; classes are '
-            'known by the names of their folders'
+            'known by the names of their folders: rename them, or remove empty ones'
         )
     return [index[folder] for folder in folders]

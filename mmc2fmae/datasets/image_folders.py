@@ -14,8 +14,8 @@ from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
 from mmc2fmae.datasets.class_folders import folder_names, labels_of_folders
-from mmc2fmae.datasets.photograph_lists import find_entries, match_entries, shorten
-from mmc2fmae.errors import LabelsError, SampleError
+from mmc2fmae.datasets.photograph_lists import find_entries, match_entries
+from mmc2fmae.errors import LabelsError, SampleError, first_names
 from mmc2fmae.files import IMAGE_SUFFIXES, list_folders, list_photographs
 from mmc2fmae.images import UNREADABLE
 from mmc2fmae.paths import expand_path
@@ -231,7 +231,7 @@ class ImageFolders(BaseDataset):
         if gone:
             print_log(
                 f'{file} has labels of {len(gone):,} photographs that are not in {self.folder}, '
-                f'first {shorten(gone)}: they are left out',
+                f'first {first_names(gone)}: they are left out',
                 'current',
                 logging.WARNING,
             )

@@ -12,8 +12,8 @@ from mmpretrain.registry import DATASETS
 from mmc2fmae.datasets.class_folders import folder_names, labels_of_folders
 from mmc2fmae.datasets.photograph_lists import read_photograph_list, require_unique_stems
 from mmc2fmae.datasets.progress import DataProgress
-from mmc2fmae.errors import SampleError
-from mmc2fmae.files import IMAGE_SUFFIXES, list_files, list_photographs
+from mmc2fmae.errors import SampleError, first_names
+from mmc2fmae.files import IMAGE_SUFFIXES, list_files, list_photographs, spelt_otherwise
 from mmc2fmae.paths import expand_path
 
 
@@ -116,11 +116,12 @@ class MultiGranularDataset(BaseDataset):
         }
         missing = [n for n in names if os.path.splitext(n)[0] not in stems]
         if missing:
-            wanted = [os.path.splitext(n)[0] + self.label_suffix for n in missing[:5]]
+            wanted = [os.path.splitext(n)[0] + self.label_suffix for n in missing]
+            other = spelt_otherwise([os.path.join(folder, wanted[0])])
             raise FileNotFoundError(
                 f'{len(missing)} of {len(names)} photographs have no {granularity} map in '
-                f'{folder}, first: {", ".join(wanted)}; add them, or list the photographs to use '
-                'in ann_file'
+                f'{folder}, first: {first_names(wanted)}{other}; add them, or list the photographs '
+                'to use in ann_file'
             )
 
     def get_data_info(self, idx: int) -> dict:

@@ -6,16 +6,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mmc2fmae.errors import DatasetError
-from mmc2fmae.files import IMAGE_SUFFIXES, list_photographs, missing_files, say_once
+from mmc2fmae.errors import DatasetError, first_names
+from mmc2fmae.files import (
+    IMAGE_SUFFIXES,
+    list_photographs,
+    missing_files,
+    say_once,
+    spelt_otherwise,
+)
 from mmc2fmae.paths import AnyPath
 from mmc2fmae.texts import read_lines
-
-
-def shorten(names: Sequence[str], most: int = 5) -> str:
-    """Return the first names and how many more there are, in one line."""
-    rest = f' and {len(names) - most:,} more' if len(names) > most else ''
-    return ', '.join(names[:most]) + rest
 
 
 def match_entries(
@@ -51,7 +51,7 @@ def match_entries(
             fitting = _fitting(path, names, tails)
             if len(fitting) > 1:
                 raise DatasetError(
-                    f'{file}: {entry} may be {shorten([names[i] for i in fitting])} of {root}: '
+                    f'{file}: {entry} may be {first_names([names[i] for i in fitting])} of {root}: '
                     f'write paths relative to {root}'
                 )
             if not fitting:
@@ -84,9 +84,10 @@ def find_entries(file: AnyPath, root: AnyPath, names: Sequence[str]) -> list[int
         raise DatasetError(f'{file} is empty: expected a photograph a line')
     found, missing = match_entries(file, entries, root, names)
     if missing:
+        other = spelt_otherwise([os.path.join(root, missing[0])])
         raise DatasetError(
             f'{file}: {len(missing):,} of {len(entries):,} photographs are not in {root}, first '
-            f'{shorten(missing)}: bring them back, or take them out of the list'
+            f'{first_names(missing)}{other}: bring them back, or take them out of the list'
         )
     return [found[entry] for entry in entries]
 
@@ -135,7 +136,7 @@ def require_unique_stems(root: AnyPath, names: Iterable[str]) -> None:
     if twins:
         raise DatasetError(
             f'{root}: {len(twins):,} photographs have the name of another but for the suffix, so '
-            f'they would share their maps: {shorten(twins)}; rename or remove one of each'
+            f'they would share their maps: {first_names(twins)}; rename or remove one of each'
         )
 
 

@@ -4,11 +4,11 @@ Apart from the other data sets because MMSegmentation is loaded with it: a confi
 """
 
 import os
-from pathlib import Path
 
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
+from mmc2fmae.datasets.photograph_lists import require_unique_stems
 from mmc2fmae.errors import DatasetError
 from mmc2fmae.files import IMAGE_SUFFIXES, list_photographs
 
@@ -36,13 +36,7 @@ class SegmentationFolders(BaseSegDataset):
                 f'{images} holds no photographs ({", ".join(IMAGE_SUFFIXES)}): set data_root and '
                 'data_prefix=dict(img_path=...)'
             )
-        stems: dict[str, str] = {}
-        for name in names:
-            other = stems.setdefault(os.path.splitext(name)[0], name)
-            if other != name:
-                raise DatasetError(
-                    f'{Path(images, other)} and {name} share one mask: rename one of them'
-                )
+        require_unique_stems(images, names)
         common = dict(label_map=self.label_map, reduce_zero_label=self.reduce_zero_label)
         return [
             dict(
@@ -50,7 +44,8 @@ class SegmentationFolders(BaseSegDataset):
                 img_path=os.path.join(images, name),
                 seg_fields=[],
                 **({} if masks is None else
-                   dict(seg_map_path=os.path.join(masks, stem + self.seg_map_suffix))),
+                   dict(seg_map_path=os.path.join(
+                       masks, os.path.splitext(name)[0] + self.seg_map_suffix))),
             )
-            for stem, name in sorted(stems.items(), key=lambda pair: pair[1])
+            for name in names
         ]  # fmt: skip

@@ -4,9 +4,11 @@ import os
 from pathlib import Path
 
 from mmengine.fileio import LocalBackend, register_backend
-from mmengine.hooks import CheckpointHook
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import HOOKS
+from mmengine.runner import Runner
 
+from mmc2fmae.checkpoints.wrappers import unwrap
 from mmc2fmae.files import write_atomically
 
 
@@ -17,6 +19,29 @@ class AtomicLocalBackend(LocalBackend):
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write ``obj`` to ``filepath``; see :func:`write_atomically`."""
         write_atomically(obj, filepath)
+
+
+class ChosenWeightsHook(Hook):
+    """Test the averaged (EMA) or the raw weights of a checkpoint that has both.
+
+    The log says which; before any hook that averages copies them.
+
+    Args:
+        which: 'ema' or 'raw'; None takes those that the run was validated with.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, which: str | None = None) -> None:
+        self.which = which
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Put the weights where the runner reads them.
+
+        Raises:
+            CheckpointMismatch: The checkpoint has no such weights.
+        """
+        checkpoint['state_dict'] = unwrap(checkpoint, runner._load_from, self.which)
 
 
 @HOOKS.register_module()

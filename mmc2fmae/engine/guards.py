@@ -133,11 +133,10 @@ class SameScheduleHook(Hook):
             if str(before.get(key)) != now[key] and (key in before or key not in ADDED)
         ]
         if changed:
-            lines = '\n  '.join(changed)
             raise ValueError(
-                f'--resume would continue {runner._load_from} as another run:\n  {lines}\n'
-                'resume with the settings it was started with, or start a new run from its weights '
-                'with --init-from'
+                f'--resume would continue {runner._load_from} as another run: '
+                f'{"; ".join(changed)}: resume with the settings it was started with, or start a '
+                'new run from its weights with --init-from'
             )
 
     @staticmethod

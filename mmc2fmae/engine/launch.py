@@ -27,8 +27,10 @@ def load_config(args: argparse.Namespace) -> Config:
     Raises:
         ConfigError: The config is wrong, or an option does not fit it.
         FileNotFoundError: There is no such config or data root.
-        ValueError: An option names what the config does not have.
+        ValueError: An option names what the config does not have, or several processes were
+            started that know nothing of each other.
     """
+    require_launcher(args.launcher)
     cfg = configs.read(args.config)
     cfg.launcher = args.launcher
     for line in apply_options(cfg, vars(args)):
@@ -253,6 +255,33 @@ def _accumulate(cfg: Config, total: int) -> None:
             f'{iters:,} iterations are {iters * step // total:,} steps of {total}: '
             f'--iters {iters * (total // step)} makes as many steps'
         )
+
+
+# What a starter of several processes tells each of them, and the launcher that reads it. Not
+# SLURM_NTASKS, which a shell of salloc has, too.
+_STARTED = dict(
+    pytorch=('TORCHELASTIC_RUN_ID', 'WORLD_SIZE', 'torchrun'),
+    slurm=('SLURM_PROCID', 'SLURM_STEP_NUM_TASKS', 'srun'),
+    mpi=('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'mpirun'),
+)
+
+
+def require_launcher(launcher: str) -> None:
+    """Refuse to be one of several processes that would each do the whole work in one folder.
+
+    Args:
+        launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
+
+    Raises:
+        ValueError: Several were started, and no launcher is given.
+    """
+    for name, (mark, size, starter) in _STARTED.items():
+        number = os.environ.get(size, '1')
+        if launcher == 'none' and mark in os.environ and number not in ('', '1'):
+            raise ValueError(
+                f'{starter} started {number} processes, each of which would do the whole work on '
+                f'its own in the same folder: add --launcher {name}, or start one process'
+            )
 
 
 def count_processes(launcher: str) -> int:

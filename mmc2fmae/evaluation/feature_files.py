@@ -10,6 +10,7 @@ import numpy as np
 from mmc2fmae.checkpoints import build_backbone
 from mmc2fmae.evaluation.features import FeatureOptions, find_images, iterate_features
 from mmc2fmae.files import require_room, write_atomically
+from mmc2fmae.preflight.photographs import dark_photographs
 
 
 def extract_features(
@@ -41,6 +42,8 @@ def extract_features(
     vit, preprocessing = build_backbone(checkpoint, **stated)
     reasons: list[str] = []
     paths = find_images(source, reasons)
+    if note := dark_photographs(paths):
+        print(f'warning: {note}')
     aside = out.with_name(f'.{out.name}.tmp')
     shutil.rmtree(aside, ignore_errors=True)  # of an interrupted run
     aside.mkdir(parents=True)

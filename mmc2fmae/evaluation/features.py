@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mmc2fmae.checkpoints import Preprocessing
-from mmc2fmae.datasets.photograph_lists import shorten
-from mmc2fmae.files import IMAGE_SUFFIXES, list_photographs
+from mmc2fmae.errors import first_names
+from mmc2fmae.files import IMAGE_SUFFIXES, list_photographs, spelt_otherwise
 from mmc2fmae.images import brightest, middle, open_image, upright_rgb
 from mmc2fmae.parallel import progress_bar
 from mmc2fmae.paths import expand_path
@@ -124,9 +124,10 @@ def find_images(source: str | os.PathLike[str], unreadable: list[str] | None = N
     if gone:
         listed = f'{source}: {len(gone):,} of {len(paths):,} images do not exist, first '
         raise FileNotFoundError(
-            f'{listed}{shorten(gone)}: bring them back, or take them out of the list'
+            f'{listed}{first_names(gone)}{spelt_otherwise(gone)}: bring them back, or take them '
+            'out of the list'
             if source.is_file()
-            else f'image {source} does not exist'
+            else f'image {source} does not exist{spelt_otherwise(gone)}'
         )
     found = []
     for path in paths:  # headers only: cheap, and most mistakes show before the run

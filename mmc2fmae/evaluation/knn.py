@@ -10,6 +10,8 @@ from torch.nn.functional import normalize
 from mmc2fmae.checkpoints import build_backbone
 from mmc2fmae.datasets.image_folders import ImageFolders
 from mmc2fmae.evaluation.features import FeatureOptions, compute_features
+from mmc2fmae.preflight.overlap import trained_on_too
+from mmc2fmae.preflight.photographs import dark_photographs, photographs_of
 
 
 def knn_votes(
@@ -110,6 +112,13 @@ def evaluate_knn(
     asked = ImageFolders(folder=str(val), classes=known.metainfo['classes'])
     if k > len(known):
         raise ValueError(f'k is {k}, but {train} holds {len(known)} images')
+    classes = len(known.metainfo['classes'])
+    if classes == 1:
+        raise ValueError(f'{train} has one class: there is nothing to tell apart')
+    photographs = [photographs_of(folder) for folder in (known, asked)]
+    for note in (*map(dark_photographs, photographs), trained_on_too(*photographs)):
+        if note:
+            print(f'warning: {note}')
     vit, preprocessing = build_backbone(checkpoint, **stated)
     features, labels = [], []
     for name, folder in (('train', known), ('val', asked)):
@@ -117,9 +126,13 @@ def evaluate_knn(
         print(f'{name}: {len(items):,} images')
         paths = [Path(item['img_path']) for item in items]
         (found,) = compute_features(vit, preprocessing, paths, options).values()
+        if len(found) > 1 and bool((found == found[0]).all()):
+            raise ValueError(
+                f'{checkpoint} gives all {len(found):,} images of {name} the same features: its '
+                'weights have collapsed, or are none of a trained encoder'
+            )
         features.append(found.to(options.device))
         labels.append(torch.tensor([item['gt_label'] for item in items], device=options.device))
-    classes = len(known.metainfo['classes'])
     votes = knn_votes(features[0], labels[0], features[1], classes, k, temperature)
     shown = [n for n in (1, 5) if n == 1 or n < classes]  # the best 5 of 5 are always right
     return {f'top{n}': top_k_accuracy(votes, labels[1], n) for n in shown} | dict(

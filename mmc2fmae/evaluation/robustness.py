@@ -39,6 +39,7 @@ def evaluate_robustness(
     device: str | None = None,
     cfg_options: dict | None = None,
     settings: Sequence[str] = (),
+    weights: str | None = None,
 ) -> dict | None:
     """Evaluate what is not in the cache yet, then write and print one table of all sets.
 
@@ -56,6 +57,7 @@ def evaluate_robustness(
         device: Device; None takes a GPU for each process, or the CPU.
         cfg_options: Fields to override, of either config.
         settings: ``TYPE.field=value``, as of ``--set``.
+        weights: 'ema' or 'raw', of a checkpoint with both.
 
     Returns:
         What ``robustness.json`` holds; None in all processes but the first.
@@ -75,8 +77,8 @@ def evaluate_robustness(
     set_multi_processing(distributed=get_world_size() > 1)
     torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32, on every GPU
     torch.backends.cudnn.deterministic = True
-    options = Options(place, batch_size, workers, limit, amp or 'float32')
-    model = load_classifier(cfg, checkpoint, place)
+    options = Options(place, batch_size, workers, limit, amp or 'float32', weights)
+    model = load_classifier(cfg, checkpoint, place, weights)
     planned: list = [None]
     if get_rank() == 0:  # one process reads the folders: 75 of them have 50,000 files each
         planned = [plan_sets(cfg, checkpoint, Path(data_root), out, only or [], options)]
@@ -133,6 +135,7 @@ def make_report(planned: list[PlannedSet], cfg: Config, checkpoint: Path, option
             checkpoint=str(checkpoint),
             sha256=planned[0].sha256,
             precision=options.precision,
+            weights=options.weights,
         ),
         sets=sets,
         score=robustness_report.summarise_score(cfg.robustness.get('score'), sets),

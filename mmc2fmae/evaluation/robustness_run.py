@@ -17,7 +17,8 @@ from mmpretrain.apis import get_model
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from mmc2fmae.checkpoints import read_meta, read_state_dict
+from mmc2fmae.checkpoints import read_meta
+from mmc2fmae.checkpoints.files import read_file
 from mmc2fmae.checkpoints.loading import coverage, require_full
 from mmc2fmae.evaluation.class_subsets import Listing, resolve_classes
 from mmc2fmae.evaluation.result_store import Counts, ResultStore
@@ -36,7 +37,7 @@ from mmc2fmae.parallel import progress_bar
 
 @dataclass(frozen=True)
 class Options:
-    """How to run; none of it changes what is measured, except ``limit`` and ``precision``.
+    """How to run; of it ``limit``, ``precision`` and ``weights`` change what is measured.
 
     Attributes:
         device: Device of this process.
@@ -44,6 +45,7 @@ class Options:
         workers: Loader processes.
         limit: Images of each cell, for a smoke run; None takes all.
         precision: 'float32', 'bfloat16' or 'float16' (autocast).
+        weights: 'ema' or 'raw', of a checkpoint with both; None takes those of its tests.
     """
 
     device: torch.device
@@ -51,6 +53,7 @@ class Options:
     workers: int = 4
     limit: int | None = None
     precision: str = 'float32'
+    weights: str | None = None
 
 
 @dataclass(frozen=True)
@@ -106,15 +109,23 @@ def start_processes(device: str | None) -> torch.device:
     return torch.device(device or 'cpu')
 
 
-def load_classifier(config: Config, checkpoint: str | Path, device: torch.device) -> BaseModel:
+def load_classifier(
+    config: Config, checkpoint: str | Path, device: torch.device, which: str | None = None
+) -> BaseModel:
     """Build the model of a config and fill all of it from a checkpoint.
+
+    Args:
+        config: Config of a classifier.
+        checkpoint: Its weights.
+        device: Where the model goes.
+        which: 'ema' or 'raw', of a checkpoint with both.
 
     Raises:
         CheckpointMismatch: The checkpoint does not fill the model.
     """
     parts = {k: config[k] for k in ('model', 'data_preprocessor') if k in config}
     model = get_model(Config(parts))
-    weights = read_state_dict(checkpoint)
+    weights = read_file(checkpoint, which).weights
     require_full(coverage(weights, model), 'model', str(checkpoint))
     model.load_state_dict(weights, strict=False)
     return model.to(device).eval()
@@ -191,6 +202,7 @@ def plan_sets(
             classes=spec.classes,
             subset=spec.subset,
             pipeline=spec.pipeline,
+            **({} if options.weights is None else dict(weights=options.weights)),
         )
         store = ResultStore(out / 'cells', spec.name, settings)
         store.describe()

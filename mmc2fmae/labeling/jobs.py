@@ -86,13 +86,13 @@ class Job:
             raise DatasetError(f'{path} is damaged ({error}): delete it') from error
         ours = json.loads(json.dumps(self.settings))
         differing = [
-            f'  {key}: {before.get(key)!r}, now {ours.get(key)!r}'
+            f'{key}: {before.get(key)!r}, now {ours.get(key)!r}'
             for key in sorted(before.keys() | ours.keys())
             if before.get(key) != ours.get(key)
         ]
         if differing:
             raise DatasetError(
-                f'{self.root} was begun with other settings:\n' + '\n'.join(differing) + '\n'
+                f'{self.root} was begun with other settings ({"; ".join(differing)}): '
                 f'run with the same ones, choose another output, or delete {self.folder} and '
                 f'{self.manifest} to label everything again'
             )

@@ -207,15 +207,15 @@ def read_prompts(spec: str, paths: Sequence[str]) -> Prompts:
     if lost:
         raise DatasetError(
             f'prompts {spec!r}: {len(lost)} of {len(paths)} photographs show no class by their '
-            f'path:\n{first_names(lost)}\n{fix}'
+            f'path, first {first_names(lost)}: {fix}'
         )
     answers = {name: lookup(name) for name in sorted(examples)}
     found = {name: names for name, names in answers.items() if names is not None}
     missing = [f'{name} (of {examples[name]})' for name in answers if name not in found]
     if missing:
         raise DatasetError(
-            f'prompts {spec!r}: {len(missing)} of {len(answers)} classes have no name:\n'
-            f'{first_names(missing)}\n{fix}'
+            f'prompts {spec!r}: {len(missing)} of {len(answers)} classes have no name, '
+            f'first {first_names(missing)}: {fix}'
         )
     for name, names in found.items():
         try:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mmc2fmae.datasets.photograph_lists import shorten
-from mmc2fmae.errors import DatasetError, nearest
-from mmc2fmae.files import evenly, missing_files
+from mmc2fmae.errors import DatasetError, first_names, nearest
+from mmc2fmae.files import evenly, missing_files, spelt_otherwise
 from mmc2fmae.images import upright_size
 from mmc2fmae.preflight.coco_json import Coco, read_coco
+from mmc2fmae.preflight.defects import Found
 from mmc2fmae.preflight.orientation import require_decided
 
 
@@ -21,7 +21,7 @@ def check_coco(
     masks: bool = True,
     max_sizes: int = 64,
     coco: Coco | None = None,
-) -> str:
+) -> Found:
     """Check a COCO annotation file against its images and the classes of a config.
 
     Args:
@@ -33,7 +33,7 @@ def check_coco(
         coco: The file, where it was read before.
 
     Returns:
-        A line of what was found and repaired.
+        What was found, and what was repaired.
 
     Raises:
         DatasetError: The file is damaged (see :func:`read_coco`), images are missing, have another
@@ -50,7 +50,7 @@ def check_coco(
     if absent:
         raise DatasetError(
             f'{ann_file}: {len(absent)} of {len(images)} images are missing, first '
-            f'{shorten(absent)}: '
+            f'{first_names(absent)}{spelt_otherwise(absent)}: '
             "set data_root and data_prefix=dict(img=...) to their folder, or make the json's "
             'file_name relative to it'
         )
@@ -71,14 +71,16 @@ def check_coco(
     turned = require_decided([image_dir / image['file_name'] for image in labelled], 'boxes')
     for image in [*(labelled[i] for i in turned), *evenly(list(images.values()), max_sizes)]:
         _check_size(ann_file, image_dir, image)
+    notes = [f'{ann_file}: {repair}' for repair in repairs]
     ignored = len(annotations) - len(used)
+    if ignored:
+        notes.append(f'{ann_file}: {ignored} annotations of other categories are not used')
     if [name for name in names.values() if name in classes] != list(classes):
         listed = _shortened(', '.join(names.values()))
-        repairs = [*repairs, f'its categories ({listed}) are matched by name']
-    return (
-        f'{ann_file}: {len(images)} images and {len(used)} annotations of {len(classes)} classes'
-        + (f'; {ignored} annotations of other categories are not used' if ignored else '')
-        + ''.join(f'; {repair}' for repair in repairs)
+        notes.append(f'{ann_file}: its categories ({listed}) are matched by name')
+    return Found(
+        f'{ann_file}: {len(images)} images and {len(used)} annotations of {len(classes)} classes',
+        notes,
     )
 
 
@@ -106,8 +108,8 @@ def class_ids(
                  for name in unknown}  # fmt: skip
         raise DatasetError(
             f'{ann_file} lacks {len(unknown)} of the {len(classes)} classes: '
-            f'{shorten([name + close[name] for name in unknown])}; it has {len(ids)} categories: '
-            f'{shorten(sorted(ids))}: give --classes auto, or their names'
+            f'{first_names([name + close[name] for name in unknown])}; it has {len(ids)} '
+            f'categories: {first_names(sorted(ids))}: give --classes auto, or their names'
         )
     return [ids[name] for name in classes]
 
@@ -140,7 +142,7 @@ def _check_boxes(ann_file: Path, annotations: list[dict], images: dict[int, dict
     count = len(boxes) if normalised else int(outside.sum())
     raise DatasetError(
         f'{ann_file}: {count} of {len(boxes)} boxes are not in their image, first '
-        f'{shorten(examples)}; {fix}'
+        f'{first_names(examples)}; {fix}'
     )
 
 

@@ -14,6 +14,7 @@ from mmdet.registry import DATASETS, METRICS
 from mmc2fmae.errors import DatasetError
 from mmc2fmae.preflight.boxes import check_coco, class_ids
 from mmc2fmae.preflight.coco_json import read_coco, renumbered
+from mmc2fmae.preflight.defects import Found
 
 
 class CocoByName(COCO):
@@ -47,7 +48,7 @@ class CocoByName(COCO):
 class CheckedCocoDataset(CocoDataset):
     """CocoDataset that is checked before it is loaded; ``found`` says what was found."""
 
-    found = ''
+    found: Found
 
     def load_data_list(self) -> list[dict]:
         """Load the annotations.
@@ -65,6 +66,25 @@ class CheckedCocoDataset(CocoDataset):
             return super().load_data_list()
         finally:
             del self.COCOAPI
+
+
+def _check_relatives() -> None:
+    """Let the data sets of MMDetection that read such files as CocoDataset does be checked alike.
+
+    Cityscapes, iSAID, V3Det and more; LVIS and panoptic files are others.
+    """
+    for name, kind in list(DATASETS.module_dict.items()):
+        if (
+            issubclass(kind, CocoDataset)
+            and not issubclass(kind, CheckedCocoDataset)
+            and (kind.load_data_list, kind.COCOAPI) == (CocoDataset.load_data_list, COCO)
+        ):
+            checked = type(name, (CheckedCocoDataset, kind), dict(__module__=__name__))
+            globals()[name] = checked  # so that workers that are spawned find it
+            DATASETS.register_module(name=name, module=checked, force=True)
+
+
+_check_relatives()
 
 
 @METRICS.register_module(name='CocoMetric', force=True)

@@ -77,6 +77,8 @@ def check_geometry(
         if whole and inside.mean() >= 1 - FEW:  # other boxes have an advice of their own, too
             apart = np.flatnonzero(_apart(boxes, shapes))
             note_many('annotations', annotations, apart, 'have a mask that lies outside their bbox')
+            if not defects.kinds:
+                _note_other_boxes(defects, annotations, boxes, shapes)
     _fill_areas(defects, annotations, boxes, shapes, repairs)
 
 
@@ -89,6 +91,45 @@ def _apart(boxes: np.ndarray, shapes: Shapes, margin: float = 2) -> np.ndarray:
     start = np.maximum(boxes[:, :2], shapes.boxes[:, :2])
     end = np.minimum(boxes[:, :2] + boxes[:, 2:], shapes.boxes[:, 2:])
     return shapes.known & ~shapes.empty & (end + margin < start - margin).any(1)
+
+
+def _note_other_boxes(
+    defects: Defects, annotations: list[dict], boxes: np.ndarray, shapes: Shapes
+) -> None:
+    """Note boxes that are not those of their masks, where most are not: all are meant otherwise."""
+    use = np.flatnonzero(shapes.known & ~shapes.empty)
+    if not len(use):
+        return
+    boxes, masks = boxes[use], shapes.boxes[use]
+    fits = _overlap(np.c_[boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], masks)
+    fix = 'were the images resized after they were annotated?' * bool(np.median(fits) < 0.5)
+    for words, corners in _readings(boxes).items():
+        if np.median(fits) < 0.8 and np.median(_overlap(corners, masks)) > 0.95:
+            fix = f'it looks like {words}, expected x, y, width, height'
+    if fix:
+        defects.note(
+            'annotations', annotations, use[fits < 0.8],
+            f'have a bbox that is not that of their mask, {fix}',
+        )  # fmt: skip
+
+
+def _readings(boxes: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the corners x1, y1, x2, y2 of (N, 4) boxes that other programs mean."""
+    place, size, swapped = boxes[:, :2], boxes[:, 2:], boxes[:, [1, 0, 3, 2]]
+    return {
+        'x1, y1, x2, y2': boxes,
+        'y1, x1, y2, x2': swapped,
+        'y, x, height, width': np.c_[swapped[:, :2], swapped[:, :2] + swapped[:, 2:]],
+        'centre x, centre y, width, height': np.c_[place - size / 2, place + size / 2],
+    }
+
+
+def _overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the intersection over union of N pairs of boxes x1, y1, x2, y2."""
+    start = np.maximum(first[:, :2], second[:, :2])
+    shared = np.maximum(np.minimum(first[:, 2:], second[:, 2:]) - start, 0).prod(1)
+    areas = [np.maximum(box[:, 2:] - box[:, :2], 0).prod(1) for box in (first, second)]
+    return shared / np.maximum(areas[0] + areas[1] - shared, 1e-9)
 
 
 def _fill_areas(

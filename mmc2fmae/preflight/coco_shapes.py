@@ -15,6 +15,7 @@ OUTSIDE = 2  # pixels that an annotation may stick out of its image
 
 FLAT = 'that is one list of numbers, expected a list of polygons [[x1, y1, x2, y2, ...], ...]'
 WRONG = 'that is neither a list of polygons nor run lengths of size and counts'
+DEEP = 'that is nested too deeply, expected a list of polygons [[x1, y1, x2, y2, ...], ...]'
 SHORT = 'with a polygon of fewer than three points, or of a coordinate without its partner'
 TEXT = 'with coordinates that are no finite numbers'
 FAR = 'with coordinates far outside the image'
@@ -94,8 +95,10 @@ def _read_polygons(
     if values is None or short.any():  # rare: look at each part
         found = [_numbers([part]) for part in parts]
         text = np.array([part is None for part in found])
-        _note(shapes, SHORT, owner[short])
-        _note(shapes, TEXT, owner[text])
+        deep = np.array([list in map(type, part) for part in parts])
+        _note(shapes, DEEP, owner[deep])
+        _note(shapes, SHORT, owner[short & ~deep])
+        _note(shapes, TEXT, owner[text & ~deep])
         sound = np.flatnonzero(~short & ~text)
         if not len(sound):
             return

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,6 +10,18 @@ from mmc2fmae.errors import DatasetError, shown
 
 FEW = 0.01
 """Share of odd objects that large sets have, COCO itself among them, and that are let pass."""
+
+
+class Found(NamedTuple):
+    """What a check found in data that can be used.
+
+    Args:
+        line: What the data are, for the log.
+        notes: What was repaired, or is odd enough for the console; a line each.
+    """
+
+    line: str
+    notes: list[str]
 
 
 class Defects:

@@ -1,6 +1,6 @@
 """Checks of all data sets of a run before hours are spent on them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from mmengine.dataset import default_collate
@@ -16,12 +16,21 @@ from mmc2fmae.errors import DatasetError
 from mmc2fmae.preflight.boxes import check_coco
 from mmc2fmae.preflight.classes import require_same_classes
 from mmc2fmae.preflight.coco_data import CheckedCocoDataset
+from mmc2fmae.preflight.defects import Found
 from mmc2fmae.preflight.masks import check_masks
 from mmc2fmae.preflight.orientation import check_maps
+from mmc2fmae.preflight.overlap import trained_on_too
+from mmc2fmae.preflight.photographs import (
+    MOST,
+    dark_photographs,
+    parts_of,
+    photographs_of,
+    require_readable,
+)
 from mmc2fmae.preflight.suffixes import photographs_left_out
 
 
-def check_dataset(dataset, most: int | None = None) -> list[str]:
+def check_dataset(dataset, most: int | None = None) -> list[Found]:
     """Check a data set by the rules of its kind, wrapped ones part by part.
 
     Args:
@@ -30,29 +39,23 @@ def check_dataset(dataset, most: int | None = None) -> list[str]:
         most: Masks to read at most.
 
     Returns:
-        A line of what was found for each part, none where no rule is known.
+        What was found in each part, none where no rule is known.
 
     Raises:
         DatasetError: Something is wrong with it.
     """
     found = [_check_part(part, most) for part in parts_of(dataset)]
-    return [line for line in found if line]
+    return [one for one in found if one]
 
 
-def parts_of(dataset) -> list:
-    """Return the data sets that others are wrapped around: repeated, balanced, put together."""
-    if isinstance(inner := getattr(dataset, 'datasets', None), list | tuple):
-        return [part for one in inner for part in parts_of(one)]
-    inner = getattr(dataset, 'dataset', None)
-    return [dataset] if inner is None else parts_of(inner)
-
-
-def _check_part(dataset, most: int | None) -> str | None:
-    from mmdet.datasets import CocoDataset
+def _check_part(dataset, most: int | None) -> Found | None:
+    from mmdet.datasets import CocoDataset, CocoPanopticDataset, LVISV05Dataset
     from mmseg.datasets import BaseSegDataset
 
     if isinstance(dataset, CheckedCocoDataset):
-        return dataset.found + _check_semantic_maps(dataset, most)
+        return _with_semantic_maps(dataset, most)
+    if isinstance(dataset, LVISV05Dataset | CocoPanopticDataset):
+        return None  # their files have other fields
     if isinstance(dataset, CocoDataset):
         steps = getattr(dataset.pipeline, 'transforms', ())
         return check_coco(
@@ -74,17 +77,22 @@ def _check_part(dataset, most: int | None) -> str | None:
             dataset.ignore_index,
             most,
         )  # fmt: skip
-        return found + left_out
+        return found._replace(notes=[*found.notes, *left_out])
     if isinstance(dataset, (ImageFolders, MultiGranularDataset)) and dataset.CLASSES:
-        return f'{len(dataset):,} photographs in {len(dataset.CLASSES):,} classes'
+        if len(dataset.CLASSES) == 1 and isinstance(dataset, ImageFolders):
+            raise DatasetError(
+                f'{dataset.folder} has one class, {dataset.CLASSES[0]}: there is nothing to tell '
+                'apart; where the class folders lie one level deeper, set data_root or folder'
+            )
+        return Found(f'{len(dataset):,} photographs in {len(dataset.CLASSES):,} classes', [])
     return None
 
 
-def _check_semantic_maps(dataset: CheckedCocoDataset, most: int | None) -> str:
-    """Check the semantic maps that a detector's data set has beside its boxes."""
-    classes = dataset.metainfo.get('semantic_classes')
+def _with_semantic_maps(dataset: CheckedCocoDataset, most: int | None) -> Found:
+    """Check the semantic maps that a detector's data set may have beside its boxes."""
     if not dataset.data_prefix.get('seg'):
-        return ''
+        return dataset.found
+    classes = dataset.metainfo.get('semantic_classes')
     if classes is None:
         raise DatasetError(
             f'{dataset.data_prefix["seg"]}: the classes of these maps are not known: give '
@@ -92,7 +100,8 @@ def _check_semantic_maps(dataset: CheckedCocoDataset, most: int | None) -> str:
         )
     infos = map(dataset.get_data_info, range(len(dataset)))
     pairs = [(info['img_path'], info['seg_map_path']) for info in infos]
-    return '; ' + check_masks(pairs, len(classes), most=most)
+    maps = check_masks(pairs, len(classes), most=most)
+    return Found(f'{dataset.found.line}; {maps.line}', [*dataset.found.notes, *maps.notes])
 
 
 def classes_of(dataset) -> tuple[str, ...] | None:
@@ -157,6 +166,11 @@ def _stop_together(check: Callable[..., None], *what) -> None:
         raise DatasetError(failure[0])
 
 
+def _warn(runner: Runner, notes: Iterable[str]) -> None:
+    for note in filter(None, notes):
+        runner.logger.warning(note)
+
+
 @HOOKS.register_module()
 class DatasetCheckHook(Hook):
     """Before training or testing: check the data sets of the run as a whole.
@@ -204,6 +218,7 @@ class DatasetCheckHook(Hook):
         train, val = classes.get('train'), classes.get('val')
         if train and val:
             require_same_classes(train, val, 'the training data', 'the validation data')
+        _warn(runner, self._odd_photographs(loaders))
         test = classes.get('test')
         # Weights of other houses go by other names, as 'tench' for n01440764.
         if (
@@ -214,10 +229,28 @@ class DatasetCheckHook(Hook):
             require_same_classes(self.trained, test, 'the checkpoint', 'the test data')
         for loader in loaders.values():
             found = check_dataset(loader.dataset, self.max_masks)
-            for line in found:
+            for line, notes in found:
                 runner.logger.info(f'checked {line}')
+                _warn(runner, notes)
             if found:
                 check_heads(runner.model, loader.dataset)
+
+    @staticmethod
+    def _odd_photographs(loaders: dict) -> list[str]:
+        """Return what is odd about the photographs that a run trains on and is measured by.
+
+        Raises:
+            DatasetError: Some cannot be read.
+        """
+        datasets = {split: loader.dataset for split, loader in loaders.items()}
+        notes = []
+        for one in datasets.values():
+            if len(one) <= MOST:
+                require_readable(photographs_of(one))
+            notes.append(dark_photographs(photographs_of(one, 32)))
+        if len(datasets) == 2 and sum(map(len, datasets.values())) <= MOST:
+            notes.append(trained_on_too(*map(photographs_of, datasets.values())))
+        return notes
 
 
 @HOOKS.register_module()
@@ -238,7 +271,9 @@ class PreflightHook(Hook):
             ValueError: A sample or a setting is wrong; the message names it.
         """
         dataset = runner.train_dataloader.dataset
-        _stop_together(self._check_turns, dataset)
+        _stop_together(self._check_photographs, dataset)
+        if get_rank() == 0:
+            _warn(runner, [dark_photographs(photographs_of(dataset, 32))])
         samples = dataset.try_samples(self.num_samples)
         model = getattr(runner.model, 'module', runner.model)
         model.eval()  # nothing random; the loop switches to training
@@ -249,7 +284,10 @@ class PreflightHook(Hook):
             model(**model.data_preprocessor(batch), mode='loss')
 
     @staticmethod
-    def _check_turns(dataset) -> None:
+    def _check_photographs(dataset) -> None:
         for part in parts_of(dataset):
             if isinstance(part, MultiGranularDataset):
+                if part.on_error == 'raise' and len(part) <= MOST:
+                    skip = ', or pass over them: train_dataloader.dataset.on_error=skip'
+                    require_readable(photographs_of(part), skip)
                 check_maps(part)

@@ -3,15 +3,17 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from mmc2fmae.datasets.photograph_lists import shorten
 from mmc2fmae.datasets.sample_io import read_label_map
 from mmc2fmae.errors import DatasetError, SampleError, first_names
-from mmc2fmae.files import evenly, missing_files
+from mmc2fmae.files import evenly, missing_files, spelt_otherwise
 from mmc2fmae.images import upright_size
+from mmc2fmae.label_maps import between_others, colours_of_ids, thin_ids
 from mmc2fmae.parallel import in_threads
+from mmc2fmae.preflight.defects import Found
 from mmc2fmae.preflight.orientation import require_decided
 
 
@@ -21,7 +23,7 @@ def check_masks(
     reduce_zero_label: bool = False,
     ignore: int = 255,
     most: int | None = None,
-) -> str:
+) -> Found:
     """Read segmentation masks and compare their values with the classes.
 
     Args:
@@ -32,13 +34,43 @@ def check_masks(
         most: Masks to read, evenly spaced; all by default.
 
     Returns:
-        A line of what was found.
+        What was found, and what is odd about it.
 
     Raises:
         DatasetError: An image or a mask is missing, EXIF turns leave open what a mask fits, a mask
             has colour channels or another size than its photograph, values are outside the classes
-            (a histogram is shown), or nothing is labelled.
+            (their shares are shown), or nothing is labelled.
     """
+    _check_files(pairs)
+    require_decided([photo for photo, _ in pairs], 'masks')
+    chosen = evenly(pairs, most)
+    first = int(reduce_zero_label)
+    classes = range(first, num_classes + first)
+    seen = _Seen()
+    for mask in in_threads(_read_mask, chosen, 'mask'):
+        seen.add(mask)
+    where = Path(chosen[0][1]).parent
+    meaning = f'expected classes {first} to {classes.stop - 1}, {ignore} = not counted' + (
+        ' and 0 = not labelled (reduce_zero_label=True)' if reduce_zero_label else ''
+    )
+    _check_values(where, seen, classes, ignore, meaning)
+    known = sorted(value for value in seen.counts if value in classes)
+    whole = len(chosen) == len(pairs)
+    notes = seen.oddities(set(known))
+    if len(known) == 1:
+        notes.append(f'every labelled pixel is {known[0]}: there is nothing to tell apart')
+    elif absent := [str(c) for c in classes if c not in seen.counts] if whole else []:
+        notes.append(
+            f'{len(absent)} of {num_classes} classes are in no mask: {first_names(absent)}'
+        )
+    values = len(known) + (first and 0 in seen.counts)
+    return Found(
+        f'{where}: {len(chosen)} of {len(pairs)} masks read, {values} values; {meaning}',
+        [f'{where}: {note}' for note in notes],
+    )
+
+
+def _check_files(pairs: Sequence[tuple[str, str]]) -> None:
     if not pairs:
         raise DatasetError(
             'the data set has no images: check data_root, data_prefix and img_suffix'
@@ -46,74 +78,106 @@ def check_masks(
     gone = missing_files(photo for photo, _ in pairs)
     if gone:
         raise DatasetError(
-            f'{len(gone):,} of {len(pairs):,} listed images do not exist, first {shorten(gone)}: '
-            'bring them back, or take them out of ann_file'
+            f'{len(gone):,} of {len(pairs):,} listed images do not exist, first '
+            f'{first_names(gone)}{spelt_otherwise(gone)}: bring them back, or take them out of '
+            'ann_file'
         )
     absent = missing_files(mask for _, mask in pairs)
     if absent:
         raise DatasetError(
-            f'{len(absent)} of {len(pairs)} images have no mask, expected:\n{first_names(absent)}'
+            f'{len(absent)} of {len(pairs)} images have no mask, expected '
+            f'{first_names(absent)}{spelt_otherwise(absent)}: add them, or set data_prefix and '
+            'seg_map_suffix'
         )
-    require_decided([photo for photo, _ in pairs], 'masks')
-    chosen = evenly(pairs, most)
-    first = int(reduce_zero_label)
-    allowed = {*range(num_classes + first), ignore}
-    counts: Counter[int] = Counter()
-    offenders: dict[int, str] = {}
-    for path, pixels in in_threads(_mask_values, chosen, 'mask'):
-        counts.update(pixels)
-        for value in pixels.keys() - allowed:
-            offenders.setdefault(value, path)
-    labelled = sum(n for value, n in counts.items() if value in allowed and value != ignore)
-    labelled -= counts[0] if reduce_zero_label else 0
-    where = Path(chosen[0][1]).parent
-    meaning = f'expected classes {first} to {num_classes - 1 + first}, {ignore} = not counted' + (
-        ' and 0 = not labelled (reduce_zero_label=True)' if reduce_zero_label else ''
-    )
-    table = _histogram(counts)
-    if set(counts) == {0, 255}:
+
+
+class _Mask(NamedTuple):
+    path: str
+    counts: dict[int, int]
+    thin: set[int]
+    colours: dict[int, tuple[int, int, int]]
+
+
+class _Seen:
+    """What all masks hold."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[int] = Counter()
+        self.examples: dict[int, str] = {}
+        self.thick: set[int] = set()
+        self.colours: dict[tuple[int, int, int], tuple[int, str]] = {}
+        self.clash = ''
+
+    def add(self, mask: _Mask) -> None:
+        self.counts.update(mask.counts)
+        for value in mask.counts:
+            self.examples.setdefault(value, mask.path)
+        self.thick |= mask.counts.keys() - mask.thin
+        if len(set(mask.colours.values())) < len(mask.colours):
+            return  # a palette that does not tell its ids apart tells nothing of them
+        for value, colour in mask.colours.items():
+            other, path = self.colours.setdefault(colour, (value, mask.path))
+            if other != value and not self.clash:
+                self.clash = (
+                    f'the palettes differ: the colour {colour} is {other} in {path} and {value} in '
+                    f'{mask.path}; ids count, not colours: save all masks with one palette'
+                )
+
+    def oddities(self, classes: set[int]) -> list[str]:
+        """Return what may be wrong though every value is a class."""
+        notes = [self.clash] if self.clash else []
+        between = between_others(classes, classes & self.thick)
+        if between:
+            notes.append(
+                f'{first_names(map(str, between))} are nowhere two pixels wide, but lie between '
+                'other values: were masks resized by interpolation, which invents ids at edges? '
+                'Resize them by nearest neighbour'
+            )
+        return notes
+
+
+def _check_values(where: Path, seen: _Seen, classes: range, ignore: int, meaning: str) -> None:
+    allowed = {*classes, ignore, *range(classes.start)}
+    found = f'found {_shares(seen.counts)}, {meaning}'
+    if set(seen.counts) == {0, 255}:
         raise DatasetError(
             f'{where}: the masks are binary, 0 and 255, but 255 means that a pixel is not counted: '
-            'nothing but background would be learned. Save the object as 1 instead of 255 (for '
-            f'example mask[mask == 255] = 1); {meaning}\n{table}'
+            'nothing but background would be learned; save the object as 1 instead of 255 (for '
+            f'example mask[mask == 255] = 1); {found}'
         )
+    offenders = sorted(seen.counts.keys() - allowed)
     if offenders:
-        value, path = min(offenders.items())
+        fix = 'set num_classes and metainfo, or renumber the masks'
+        if offenders == [classes.stop] and not classes.start:
+            fix = 'where the classes start at 1, with 0 = not labelled, set reduce_zero_label=True'
         raise DatasetError(
-            f'{where}: mask values {sorted(offenders)} are outside the classes, the first is '
-            f'{value} in {path}; {meaning}\n{table}\n'
-            + (
-                'do the classes start at 1, with 0 = not labelled? Then set reduce_zero_label=True'
-                if [*offenders] == [num_classes] and not reduce_zero_label
-                else 'set num_classes and metainfo, or renumber the masks'
-            )
+            f'{where}: mask values [{first_names(map(str, offenders), 20)}] are outside the '
+            f'classes, the first is {offenders[0]} in {seen.examples[offenders[0]]}; {found}: {fix}'
         )
-    if not labelled:
-        raise DatasetError(f'{where}: no pixel of any mask is labelled; {meaning}\n{table}')
-    seen = sum(1 for value in counts if value in allowed and value != ignore)
-    return f'{where}: {len(chosen)} of {len(pairs)} masks read, {seen} values; {meaning}'
+    if not any(value in classes and value != ignore for value in seen.counts):
+        raise DatasetError(f'{where}: no pixel of any mask is labelled; {found}')
 
 
-def _mask_values(pair: tuple[str, str]) -> tuple[str, dict[int, int]]:
-    """Return a mask's path and how many pixels each value has."""
+def _read_mask(pair: tuple[str, str]) -> _Mask:
+    """Return what a mask holds; its size is that of the photograph."""
     photo, path = pair
     try:
         mask = read_label_map(path)
+        colours = colours_of_ids(path)
     except SampleError as error:
         raise DatasetError(str(error)) from error
     size = upright_size(photo)
     if size[::-1] != mask.shape:
         raise DatasetError(
             f'{path} is {mask.shape[1]} x {mask.shape[0]} pixels, its photograph {photo} is '
-            f'{size[0]} x {size[1]}'
+            f'{size[0]} x {size[1]}: make them equal'
         )
     values, counts = np.unique(mask, return_counts=True)
-    return path, dict(zip(values.tolist(), counts.tolist(), strict=True))
+    found = dict(zip(values.tolist(), counts.tolist(), strict=True))
+    return _Mask(path, found, thin_ids(mask), {i: c for i, c in colours.items() if i in found})
 
 
-def _histogram(counts: Counter, most: int = 20) -> str:
-    """Return the share of each value as lines, the most frequent first."""
+def _shares(counts: Counter[int], most: int = 20) -> str:
+    """Return the share of each value, the most frequent first."""
     total = counts.total()
-    lines = [f'  {value:>6} {n / total:>8.3%}' for value, n in counts.most_common(most)]
-    more = [f'  and {len(counts) - most} more values'] if len(counts) > most else []
-    return '\n'.join(['   value   pixels', *lines, *more])
+    return first_names([f'{value} ({n / total:.3%})' for value, n in counts.most_common()], most)

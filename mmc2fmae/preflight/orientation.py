@@ -9,9 +9,8 @@ from pathlib import Path
 
 from mmc2fmae.datasets.label_info import manifest_path
 from mmc2fmae.datasets.multi_granular import MultiGranularDataset
-from mmc2fmae.datasets.photograph_lists import shorten
-from mmc2fmae.errors import DatasetError
-from mmc2fmae.images import Stored, stored_size
+from mmc2fmae.errors import DatasetError, first_names
+from mmc2fmae.images import UNREADABLE, Stored, open_image, stored_size
 from mmc2fmae.parallel import in_threads
 
 FIX = (
@@ -58,24 +57,43 @@ def require_decided(
             f'{len(open_ones):,} of {len(headers):,} photographs have {labels} and an EXIF '
             'orientation that turns or mirrors them at the same size, so that nothing tells '
             f'whether the {labels} fit the turned or the stored picture, first '
-            f'{shorten(open_ones)}: {FIX}'
+            f'{first_names(open_ones)}: {FIX}'
         )
     return [i for i, photo in enumerate(headers) if photo.orientation >= 5]
 
 
 def check_maps(dataset: MultiGranularDataset) -> None:
-    """Refuse photographs of a data set to pre-train on whose maps may be drawn either way up.
+    """Refuse photographs of a data set to pre-train on whose maps are, or may be, drawn turned.
 
     Those of ``label_images`` show the stored pixels; its manifest tells which these are.
 
     Raises:
-        DatasetError: See :func:`require_decided`.
+        DatasetError: See :func:`require_decided`; or maps have the size of the turned picture.
     """
     folder = Path(dataset.data_prefix['rgb'])
     if not dataset.label_granularities or manifest_path(folder.parent, folder.name).is_file():
         return
-    infos = map(dataset.get_data_info, range(len(dataset)))
-    require_decided([info['rgb_path'] for info in infos], 'maps', _header)
+    infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+    turned = require_decided([info['rgb_path'] for info in infos], 'maps', _header)
+    wrong = []
+    for info in map(infos.__getitem__, turned):
+        photo = stored_size(info['rgb_path'])
+        paths = [info[f'{granularity}_path'] for granularity in dataset.label_granularities]
+        wrong += [path for path in paths if _map_size(path) == photo.upright != photo[:2]]
+    if wrong:
+        raise DatasetError(
+            f'{len(wrong):,} maps have the size of their photograph as EXIF data turn it, first '
+            f'{first_names(wrong)}; maps to pre-train on show the stored pixels: {FIX}'
+        )
+
+
+def _map_size(path: str) -> tuple[int, int] | None:
+    """Read the width and height of a map; what cannot be read is left to training, too."""
+    try:
+        with open_image(path) as image:
+            return image.size
+    except UNREADABLE:
+        return None
 
 
 def _header(photograph: str | Path) -> Stored:

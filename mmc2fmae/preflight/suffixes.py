@@ -7,25 +7,25 @@ from mmc2fmae.errors import DatasetError
 from mmc2fmae.files import list_photographs
 
 
-def photographs_left_out(dataset) -> str:
+def photographs_left_out(dataset) -> list[str]:
     """Say how many photographs a data set of mmseg does not read because of their suffix.
 
     Args:
         dataset: BaseSegDataset.
 
     Returns:
-        Words with the counts by suffix, '' where none is left out or a list names the photographs.
+        A line with the counts by suffix, none where a list names the photographs or all are read.
 
     Raises:
         DatasetError: All are.
     """
     folder = dataset.data_prefix.get('img_path')
     if dataset.ann_file or not folder or not Path(folder).is_dir():
-        return ''
+        return []
     suffix = dataset.img_suffix
     others = [name for name in list_photographs(folder) if not name.endswith(suffix)]
     if not others:
-        return ''
+        return []
     counts = Counter(Path(name).suffix for name in others)
     words = (
         f'{len(others)} photographs in {folder} do not end in {suffix} and are not read '
@@ -34,4 +34,4 @@ def photographs_left_out(dataset) -> str:
     )
     if not len(dataset):
         raise DatasetError(words)
-    return f'; {words}'
+    return [words]

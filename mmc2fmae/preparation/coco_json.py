@@ -10,7 +10,7 @@ from pycocotools import mask as rle
 from mmc2fmae.datasets.photograph_lists import require_unique_stems
 from mmc2fmae.datasets.sample_io import read_label_map
 from mmc2fmae.errors import DatasetError, SampleError, first_names
-from mmc2fmae.files import IMAGE_SUFFIXES, AnyPath, list_files, list_photographs
+from mmc2fmae.files import IMAGE_SUFFIXES, AnyPath, list_files, list_photographs, spelt_otherwise
 from mmc2fmae.images import upright_size
 from mmc2fmae.label_ids import IGNORE
 from mmc2fmae.preflight.orientation import require_decided
@@ -104,7 +104,8 @@ def pair_by_stem(image_dir: AnyPath, mask_dir: AnyPath) -> dict[str, str]:
     if lost:
         raise DatasetError(
             f'{len(lost)} of {len(photos)} photographs of {image_dir} have no mask of the same '
-            f'name ending in .png in {mask_dir}:\n{first_names(lost)}'
+            f'name ending in .png in {mask_dir}, first {first_names(lost)}'
+            + spelt_otherwise([Path(mask_dir, lost[0]).with_suffix('.png')])
         )
     return {name: masks[name.rsplit('.', 1)[0]] for name in photos}
 

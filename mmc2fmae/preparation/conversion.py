@@ -127,7 +127,7 @@ def convert(
     if problems:
         raise DatasetError(
             f'{len(problems)} of {len(conversion.items)} photographs have labels that cannot be '
-            f'used; correct them and start again, all others are done:\n{first_names(problems)}'
+            f'used; correct them and start again, all others are done: {first_names(problems)}'
         )
     ann_file = None
     names = sorted(item.name for item in conversion.items)

@@ -11,7 +11,7 @@ import numpy as np
 
 from mmc2fmae.datasets.sample_io import read_colour_map, read_label_map
 from mmc2fmae.errors import DatasetError, first_names
-from mmc2fmae.files import AnyPath, list_files, list_photographs, missing_files
+from mmc2fmae.files import AnyPath, list_files, list_photographs, missing_files, spelt_otherwise
 from mmc2fmae.label_ids import IGNORE, canonical_ids
 from mmc2fmae.preparation.coco_json import pair_by_stem
 from mmc2fmae.preparation.conversion import Conversion, Labelled
@@ -193,7 +193,9 @@ def _panoptic_classes(annotations: Path, categories: Sequence[tuple[str, bool]])
 def _check_exist(paths: Iterable[Path | str]) -> None:
     lost = missing_files(paths)
     if lost:
-        raise DatasetError(f'{len(lost)} files do not exist:\n{first_names(lost)}')
+        raise DatasetError(
+            f'{len(lost)} files do not exist, first {first_names(lost)}{spelt_otherwise(lost)}'
+        )
 
 
 def _pairs(images: AnyPath, folder: Path, skip_unlabelled: bool) -> dict[str, str]:

@@ -96,6 +96,33 @@ KINDS = {
         'each epoch decodes it whole: make it smaller',
         False,
     ),
+    'dark': Kind(
+        'photograph that is nearly black',
+        'its pixels have fewer bits than the file says, 10, 12 or 14 of 16: multiply them up to '
+        '65,535, or save 8 bits',
+        False,
+    ),
+    'frames': Kind(
+        'photograph of several frames or pages',
+        'the first alone is read: save each as a file of its own where the others count',
+        False,
+    ),
+    'profile': Kind(
+        'photograph with a colour profile other than sRGB',
+        'its colours are read as they are stored: convert it to sRGB where colours matter',
+        False,
+    ),
+    'edges': Kind(
+        'ids that are nowhere two pixels wide, between other ids',
+        'was the map resized by interpolation, which invents ids at edges? Resize maps by nearest '
+        'neighbour',
+        False,
+    ),
+    'palette': Kind(
+        'a colour of the palettes stands for several class ids',
+        'ids count, not colours: were the maps saved with a palette each? Save all with one',
+        False,
+    ),
     'unseen': Kind('class that no map has', 'expected? Else the ids are wrong', False),
     'single': Kind('all maps have one and the same class', 'there is nothing to tell apart', False),
 }  # fmt: skip

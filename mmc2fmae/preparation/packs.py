@@ -154,8 +154,8 @@ def verify(folder: AnyPath, quiet: bool = False) -> list[Path]:
                 problems.append(f'{path} is damaged: SHA-256 {digest}, expected {sums[path.name]}')
     if problems:
         raise DatasetError(
-            f'{len(problems)} files of the pack are not what they should be; fetch them again:\n'
-            + '\n'.join(f'  {problem}' for problem in problems)
+            f'{len(problems)} files of the pack are not what they should be; fetch them again: '
+            + first_names(problems, len(problems))
         )
     return present
 
@@ -224,7 +224,8 @@ def _cut(root: Path, split: str, shard_size: int) -> _Split:
     if partial:
         raise DatasetError(
             f'{len(partial)} of {len(maps)} photographs have only some of their maps '
-            f'({" and ".join(granularities)}):\n{first_names(sorted(partial))}'
+            f'({" and ".join(granularities)}), first {first_names(sorted(partial))}: finish the '
+            'labelling, or remove them'
         )
     parts: list[list[str]] = []
     sizes: list[int] = []

@@ -1,23 +1,30 @@
 """What can be wrong with a photograph and its label maps, one photograph at a time."""
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from mmc2fmae.datasets.sample_io import read_label_map, read_rgb
-from mmc2fmae.errors import SampleError
+from mmc2fmae.errors import SampleError, first_names
 from mmc2fmae.files import AnyPath
-from mmc2fmae.images import LARGE_PIXELS, UNREADABLE, Stored, brightest, open_image, stored
+from mmc2fmae.images import (
+    LARGE_PIXELS,
+    UNREADABLE,
+    Stored,
+    brightest,
+    ends_whole,
+    nearly_black,
+    open_image,
+    stored,
+)
 from mmc2fmae.label_ids import IGNORE
+from mmc2fmae.label_maps import between_others, colours_of_ids, thin_ids
 from mmc2fmae.preflight.orientation import undecided
 from mmc2fmae.preparation.findings import Finding
 from mmc2fmae.preparation.folders import Expected, Layout
 from mmc2fmae.preparation.statistics import Statistics
-
-# The last bytes of a whole file; one that ends otherwise is decoded to see whether it is whole.
-FILE_ENDS = {'JPEG': b'\xff\xd9', 'MPO': b'\xff\xd9', 'PNG': b'IEND\xaeB`\x82'}
 
 
 class Rules(NamedTuple):
@@ -37,12 +44,16 @@ class Rules(NamedTuple):
 
 
 class Photo(NamedTuple):
-    """Header of a photograph: stored width and height, Pillow's mode, EXIF orientation (1 to 8)."""
+    """Header of a photograph: stored width and height, Pillow's mode, EXIF orientation (1 to 8).
+
+    With what is odd about it, kind to detail.
+    """
 
     width: int
     height: int
     mode: str
     orientation: int
+    oddities: dict[str, str]
 
 
 def reason_of(error: BaseException, path: AnyPath) -> str:
@@ -107,13 +118,27 @@ def read_header(path: AnyPath, decode: bool = False) -> Photo:
         with open_image(path) as image:
             brightest(image)  # refuses pixels of 32 bits
             width, height, orientation = stored(image)
-            photo = Photo(width, height, image.mode, orientation)
-            end = FILE_ENDS.get(image.format or '')
-        if decode or end is None or not _tail(path).endswith(end):
+            photo = Photo(width, height, image.mode, orientation, _oddities(image))
+            whole = ends_whole(path, image)
+        if decode or not whole:
             read_rgb(str(path))
     except UNREADABLE as error:
         raise SampleError(reason_of(error, path)) from error
     return photo
+
+
+def _oddities(image: Image.Image) -> dict[str, str]:
+    """Return what is read otherwise than it may be meant, kind to detail."""
+    frames = getattr(image, 'n_frames', 1) if image.format != 'MPO' else 1
+    profile = image.info.get('icc_profile') or b''
+    found = dict(
+        frames=f'{frames} frames or pages' if frames > 1 else '',
+        profile='' if b'sRGB' in profile.replace(b'\0', b'') else f'{len(profile):,} bytes',
+        dark=nearly_black(image),
+    )
+    if not profile or image.mode not in ('RGB', 'RGBA', 'P'):
+        del found['profile']
+    return {kind: detail for kind, detail in found.items() if detail}
 
 
 def check_photograph(
@@ -156,12 +181,14 @@ def check_photograph(
             findings.append(Finding('size', file, _size_detail(labels.shape, photo)))
             continue
         counts = count_ids(labels)
+        wide = set(np.flatnonzero(counts).tolist()) - thin_ids(labels)
         if granularity == 'instance':
-            findings += _instance_findings(counts, file, rules, expected)
+            findings += _instance_findings(counts, wide, file, rules, expected)
             stats.add_instances(counts, rules.num_instances)
         elif granularity == 'semantic':
             findings += _semantic_findings(counts, file, rules)
-            stats.add_classes(counts)
+            stats.add_classes(counts, wide)
+            stats.add_palette(colours_of_ids(Path(layout.root, file)), counts)
     if missing:
         detail = f'no {" and no ".join(missing)} map'
         findings.append(Finding('missing', layout.file('rgb', name), detail))
@@ -169,7 +196,7 @@ def check_photograph(
 
 
 def _photo_findings(photo: Photo, file: str, expected: Expected | None) -> list[Finding]:
-    findings = []
+    findings = [Finding(kind, file, detail) for kind, detail in photo.oddities.items()]
     size = f'{photo.width} x {photo.height}'
     if photo.orientation > 1:
         header = Stored(photo.width, photo.height, photo.orientation)
@@ -184,13 +211,16 @@ def _photo_findings(photo: Photo, file: str, expected: Expected | None) -> list[
 
 
 def _instance_findings(
-    counts: np.ndarray, file: str, rules: Rules, expected: Expected | None
+    counts: np.ndarray, wide: set[int], file: str, rules: Rules, expected: Expected | None
 ) -> list[Finding]:
     findings = []
     number = int(np.count_nonzero(counts[1:]))
     problem = '' if rules.rerank else instance_problem(counts)
     if problem:
         findings.append(Finding('ids', file, problem))
+    between = between_others(set((np.flatnonzero(counts[1:]) + 1).tolist()), wide)
+    if between and len(between) >= number / 2:
+        findings.append(Finding('edges', file, f'ids {first_names(map(str, between))}'))
     if number == 0:
         findings.append(Finding('empty', file))
     if number >= rules.num_instances:
@@ -215,10 +245,3 @@ def _size_detail(shape: tuple[int, int], photo: Photo) -> str:
     if photo.orientation >= 5 and shape == (photo.width, photo.height):
         detail += f': the map is turned as EXIF orientation {photo.orientation} says'
     return detail
-
-
-def _tail(path: AnyPath) -> bytes:
-    """The last bytes of a file, but for zeros that some programs append."""
-    with open(path, 'rb') as file:
-        file.seek(max(file.seek(0, os.SEEK_END) - 64, 0))
-        return file.read().rstrip(b'\0')

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mmc2fmae.datasets.photograph_lists import shorten
 from mmc2fmae.datasets.sample_io import read_label_map
-from mmc2fmae.errors import DatasetError
-from mmc2fmae.files import missing_files
+from mmc2fmae.errors import DatasetError, first_names
+from mmc2fmae.files import missing_files, spelt_otherwise
 from mmc2fmae.images import UNREADABLE
 from mmc2fmae.label_ids import IGNORE
 from mmc2fmae.parallel import in_chunks
@@ -118,8 +117,9 @@ def look_up(layout: Layout, names: Sequence[str]) -> list[Record]:
     gone = missing_files(layout.path('rgb', name) for name in names)
     if gone:
         raise DatasetError(
-            f'{len(gone):,} of {len(names):,} photographs do not exist, first {shorten(gone)}: '
-            f'expected paths relative to {layout.path("rgb", "")}'
+            f'{len(gone):,} of {len(names):,} photographs do not exist, first '
+            f'{first_names(gone)}{spelt_otherwise(gone)}: expected paths relative to '
+            f'{layout.path("rgb", "")}'
         )
     manifest, wanted, known = find_manifest(layout), set(names), {}
     if manifest:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from mmc2fmae.errors import DatasetError
+from mmc2fmae.errors import DatasetError, first_names
 from mmc2fmae.files import scan_folder
 from mmc2fmae.label_ids import IGNORE
+from mmc2fmae.label_maps import between_others
 from mmc2fmae.parallel import in_chunks
 from mmc2fmae.preparation.findings import KINDS, Finding
 from mmc2fmae.preparation.folders import Expected, Layout, find_manifest
@@ -160,10 +161,21 @@ def _class_findings(stats: Statistics, rules: Rules) -> list[Finding]:
     """Find out whether classes are missing from all maps."""
     if not stats.known:
         return []
+    ids: dict[tuple[int, int, int], list[int]] = {}
+    for colour, number in sorted(stats.palettes):
+        ids.setdefault(colour, []).append(number)
+    findings = [
+        Finding('palette', detail=f'{colour} is {first_names(map(str, numbers))}')
+        for colour, numbers in ids.items()
+        if len(numbers) > 1
+    ]
     seen = stats.class_photographs.keys() - {IGNORE}
+    between = between_others(seen, stats.wide_classes.keys() - {IGNORE})
+    if between:
+        findings.append(Finding('edges', detail=f'class ids {first_names(map(str, between))}'))
     if len(seen) == 1:
-        return [Finding('single', detail=f'id {min(seen)}')]
-    return [
+        return [*findings, Finding('single', detail=f'id {min(seen)}')]
+    return findings + [
         Finding('unseen', detail=f'{i} {name}')
         for i, name in enumerate(rules.classes)
         if i not in seen

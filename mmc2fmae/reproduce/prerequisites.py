@@ -41,7 +41,7 @@ def check_run(plan: Plan, todo: Sequence[Stage], options: RunOptions, disk: int)
     except OSError as error:
         problems.append(str(error))
     if problems:
-        raise PlanError('nothing was started:\n  ' + '\n  '.join(problems))
+        raise PlanError(f'nothing was started: {"; ".join(problems)}')
 
 
 def data_paths(stage: Stage, data_root: Path) -> list[Path]:

@@ -141,7 +141,7 @@ def test_label_embeddings_are_filled_and_may_not_be_missing(checkpoint, tmp_path
     key = 'label_embeds.semantic.projection.weight'
     assert torch.equal(labels.state_dict()[key], weights[f'backbone.{key}'])
     save_file(vit().state_dict(), tmp_path / 'plain.safetensors')
-    with pytest.raises(CheckpointMismatch, match=rf'missing {key}'):
+    with pytest.raises(CheckpointMismatch, match=rf'missing .*{key}'):
         load_backbone(labels, tmp_path / 'plain.safetensors')
 
 

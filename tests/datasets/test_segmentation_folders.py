@@ -38,7 +38,7 @@ def test_every_suffix_is_read_with_its_mask(build):
 def test_two_photographs_of_one_mask_and_none_at_all_are_refused(build):
     with pytest.raises(DatasetError, match='holds no photographs'):
         build('notes.txt')
-    with pytest.raises(DatasetError, match=r'a\.jpg and a\.png share one mask'):
+    with pytest.raises(DatasetError, match=r'share their maps: a\.jpg and a\.png'):
         build('a.jpg', 'a.png')
 
 

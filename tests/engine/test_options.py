@@ -10,6 +10,7 @@ from mmpretrain.registry import MODELS
 import mmc2fmae  # noqa: F401
 from mmc2fmae import configs
 from mmc2fmae.engine.launch import count_processes
+from mmc2fmae.engine.option_classes import _categories
 from mmc2fmae.engine.options import apply_classes, apply_options
 from tests.conftest import ROOT
 from tests.engine.test_launch import run
@@ -284,3 +285,35 @@ def test_accumulation_and_scaling_by_the_batch_of_one_pass_are_refused_together(
 ):
     with pytest.raises(ValueError, match='knows nothing of accumulation'):
         run(config_file, '--work-dir', tmp_path / 'run', *options)
+
+
+NAMES = [dict(id=7, name='dog "a"'), dict(id=2, name='"categories": ['), dict(id=3, name='Käse')]
+LAYOUTS = {
+    'last': dict(images=[], categories=NAMES),
+    'first': dict(categories=NAMES, images=[dict(file_name='"categories"')]),
+    'a decoy before it': dict(info=dict(categories=[dict(id=1, name='x')]), categories=NAMES),
+    'a decoy of texts': dict(info=dict(categories=['x']), categories=NAMES),
+    'a decoy behind it': dict(categories=NAMES, licenses=[dict(categories=[])]),
+    'more fields': dict(categories=[dict(one, supercategory='y', keypoints=[]) for one in NAMES]),
+}
+
+
+@pytest.mark.parametrize('layout', LAYOUTS)
+@pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig', 'utf-16'])
+@pytest.mark.parametrize('style', [dict(), dict(indent=1), dict(separators=(',', ':'))])
+def test_categories_are_read_wherever_they_stand(tmp_path, layout, encoding, style):
+    text = json.dumps(LAYOUTS[layout], ensure_ascii=False, **style)
+    (tmp_path / 'x.json').write_text(text, encoding=encoding)
+    assert _categories(tmp_path / 'x.json') == ('"categories": [', 'Käse', 'dog "a"')
+
+
+@pytest.mark.parametrize(
+    'content',
+    ['', '[]', '{}', '{"categories": {}}', '{"categories": [1]}', '{"categories": [{"id": 1}]}',
+     '{"categories": [{"id": 1, "name": "x"'],
+)  # fmt: skip
+def test_files_without_categories_are_named(tmp_path, content):
+    (tmp_path / 'x.json').write_text(content)
+    with pytest.raises(ValueError, match=r'x\.json') as error:
+        _categories(tmp_path / 'x.json')
+    assert '\n' not in str(error.value)

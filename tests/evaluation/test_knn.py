@@ -97,3 +97,23 @@ def test_other_classes_and_too_few_images_stop_before_the_run(folders):
     (folders / 'val/blue').rename(folders / 'val/green')
     with pytest.raises(LabelsError, match='green'):
         evaluate_knn(*arguments, k=3)
+
+
+def test_what_makes_the_number_worthless_is_said(folders, capsys):
+    options = FeatureOptions(tokens=('mean',), workers=0)
+    train = folders / 'train'
+    evaluate_knn(folders / 'vit.pth', train, train, options, k=3)
+    assert 'warning: 8 of 8 photographs to validate on are trained on' in capsys.readouterr().out
+    (folders / 'one/train/red').mkdir(parents=True)
+    (train / 'red/0.png').rename(folders / 'one/train/red/0.png')
+    with pytest.raises(ValueError, match='has one class: there is nothing to tell apart'):
+        evaluate_knn(folders / 'vit.pth', folders / 'one/train', folders / 'one/train', options, 1)
+
+
+def test_a_collapsed_encoder_is_no_result(folders):
+    weights = timm_vit().state_dict()
+    last = {key: torch.zeros_like(value) for key, value in weights.items() if key == 'norm.weight'}
+    torch.save(weights | last, folders / 'vit.pth')
+    options = FeatureOptions(tokens=('mean',), workers=0)
+    with pytest.raises(ValueError, match='gives all 8 images of train the same features'):
+        evaluate_knn(folders / 'vit.pth', folders / 'train', folders / 'val', options, k=3)

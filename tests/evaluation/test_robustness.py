@@ -292,3 +292,18 @@ def test_outputs_that_are_not_finite_are_refused(place):
     weights['state_dict']['head.fc.weight'].fill_(3e38)  # finite, but no sum of two is
     torch.save(weights, place / 'colours.pth')
     assert 'outputs are not finite for images like' in bad(place)
+
+
+def test_averaged_and_raw_weights_have_results_of_their_own(place):
+    good = torch.load(place / 'colours.pth')
+    weights = good.get('state_dict', good)
+    # The averaged weights answer 0 to all, which is right for none of the hues.
+    averaged = {name: torch.zeros_like(value) for name, value in weights.items()}
+    torch.save(dict(good, state_dict=weights, state_dict_ema=averaged), place / 'colours.pth')
+    found = {
+        which: evaluate(place, only=['hues'], weights=which)['sets']['hues']
+        for which in ('raw', 'ema', None)
+    }
+    assert found['raw']['top1']['3 classes']['value'] == 75
+    assert found[None]['top1'] == found['raw']['top1'] != found['ema']['top1']
+    assert len({one['cache'] for one in found.values()}) == 3

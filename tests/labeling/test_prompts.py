@@ -179,7 +179,7 @@ def test_photographs_without_wnid_are_counted_and_named():
     paths = ['n01440764/a.jpg', 'val_1.JPEG', 'cats/n1.jpg', 'n014407645/x.jpg']
     with pytest.raises(DatasetError, match='3 of 4 photographs') as error:
         read_prompts('imagenet', paths)
-    assert '  val_1.JPEG\n  cats/n1.jpg\n  n014407645/x.jpg' in str(error.value)
+    assert 'first val_1.JPEG, cats/n1.jpg, n014407645/x.jpg: ' in str(error.value)
     assert "use 'folders' or a .json file" in str(error.value)
 
 
@@ -197,12 +197,12 @@ def test_folder_names_as_prompts():
 
 @pytest.mark.parametrize('folder', ['0', 'n01440764', '001.'])
 def test_folders_that_are_no_words_are_named(folder):
-    with pytest.raises(DatasetError, match=rf"'folders': 1 of 2 classes .*\n  {folder} "):
+    with pytest.raises(DatasetError, match=rf"'folders': 1 of 2 classes .*, first {folder} "):
         read_prompts('folders', ['cat/1.jpg', f'{folder}/1.jpg'])
 
 
 def test_flat_photographs_have_no_folder_to_name_them():
-    with pytest.raises(DatasetError, match=r'1 of 2 photographs show no class .*\n  1\.jpg'):
+    with pytest.raises(DatasetError, match=r'1 of 2 photographs show no class .*, first 1\.jpg: '):
         read_prompts('folders', ['cat/1.jpg', '1.jpg'])
 
 

@@ -10,7 +10,7 @@ from mmc2fmae.files import missing_files
 from mmc2fmae.images import upright_size
 from mmc2fmae.preflight.boxes import check_coco
 
-MASK = [[1, 1, 9, 1, 9, 9, 1, 9]]
+MASK = [[5, 5, 25, 5, 25, 25, 5, 25]]
 
 
 @pytest.fixture
@@ -41,7 +41,9 @@ def coco(tmp_path):
 
 
 def test_sound_files_pass(coco):
-    assert '4 images and 200 annotations of 1 classes' in coco()
+    found = coco()
+    assert found.line.endswith('4 images and 200 annotations of 1 classes')
+    assert all('annotation ids below 1 are counted' in note for note in found.notes)
 
 
 def test_missing_images_are_counted_and_named(coco):
@@ -68,7 +70,9 @@ def test_other_categories_are_reported_not_refused(coco):
         content['categories'].append(dict(id=8, name='dog'))
         content['annotations'][0]['category_id'] = 8
 
-    assert '199 annotations of 1 classes; 1 annotations of other' in coco(change=add)
+    found = coco(change=add)
+    assert '199 annotations of 1 classes' in found.line
+    assert any('1 annotations of other categories are not used' in note for note in found.notes)
 
 
 @pytest.mark.parametrize(
@@ -136,3 +140,75 @@ def test_size_follows_the_exif_orientation(tmp_path):
     (tmp_path / 'b.jpg').write_bytes(b'nothing')
     with pytest.raises(DatasetError, match=r'b\.jpg is no readable image'):
         upright_size(tmp_path / 'b.jpg')
+
+
+def as_other_programs_mean(x, y, width, height):
+    return {
+        'x1, y1, x2, y2': [x, y, x + width, y + height],
+        'y1, x1, y2, x2': [y, x, y + height, x + width],
+        'y, x, height, width': [y, x, height, width],
+        'centre x, centre y, width, height': [x + width / 2, y + height / 2, width, height],
+    }
+
+
+# Inside the image of 40 x 30 whichever of these is meant: no other check finds them.
+INSIDE = [(8, 6, 7, 5), (10, 4, 9, 4), (4, 8, 5, 4), (9, 5, 4, 6), (6, 2, 10, 9)]
+
+
+@pytest.mark.parametrize('order', as_other_programs_mean(0, 0, 0, 0))
+@pytest.mark.parametrize('kind', ['polygon', 'run lengths'])
+@pytest.mark.parametrize('box', INSIDE)
+def test_boxes_in_another_order_are_told_by_their_masks(coco, order, kind, box):
+    x, y, width, height = box
+    polygon = [[x, y, x + width, y, x + width, y + height, x, y + height]]
+    ink = np.zeros((30, 40), bool)
+    ink[y : y + height, x : x + width] = True
+    edges = np.flatnonzero(np.diff(ink.ravel('F'), prepend=False, append=False))
+    counts = np.diff(edges, prepend=0, append=ink.size).tolist()
+    runs = dict(size=[30, 40], counts=counts)
+
+    def change(content, bbox):
+        for annotation in content['annotations']:
+            shape = polygon if kind == 'polygon' else runs
+            annotation.update(bbox=bbox, segmentation=shape, area=width * height)
+
+    assert coco(change=lambda content: change(content, list(box))).line
+    with pytest.raises(DatasetError) as error:
+        coco(change=lambda content: change(content, as_other_programs_mean(*box)[order]))
+    said = str(error.value)
+    assert '200 of 200 annotations have a ' in said and '\n' not in said
+    assert f'it looks like {order}, expected x, y, width, height' in said
+
+
+def test_boxes_of_another_size_are_told_by_their_masks(coco):
+    def change(content):
+        for annotation in content['annotations']:
+            annotation['bbox'] = [5, 5, 10, 10]
+
+    with pytest.raises(DatasetError, match='not that of their mask, were the images resized'):
+        coco(change=change)
+    coco(change=lambda c: c['annotations'][0].update(bbox=[5, 5, 10, 10]))  # the odd one
+
+
+NESTED = {
+    'a level too deep': lambda polygon: [polygon],
+    'two levels too deep': lambda polygon: [[polygon]],
+    'points': lambda polygon: [list(zip(polygon[0][::2], polygon[0][1::2], strict=True))],
+    'dicts': lambda polygon: [
+        [dict(x=x, y=y) for x, y in zip(polygon[0][::2], polygon[0][1::2], strict=True)]
+    ],
+    'flat': lambda polygon: polygon[0],
+}
+
+
+@pytest.mark.parametrize('nesting', NESTED)
+def test_polygons_of_another_nesting_are_named(coco, nesting):
+    def change(content):
+        for annotation in content['annotations']:
+            annotation['segmentation'] = NESTED[nesting](MASK)
+
+    with pytest.raises(DatasetError) as error:
+        coco(change=change)
+    said = dict(dicts='polygon', flat='is one list of numbers').get(nesting, 'nested too deeply')
+    assert '200 of 200 annotations have a segmentation' in str(error.value)
+    assert said in str(error.value)

@@ -12,7 +12,7 @@ def test_equal_lists_pass():
     ('second', 'said'),
     [
         (('Cat', 'Ant', 'bee'), 'in their order'),
-        (('ant', 'bee', 'cat'), r'in their spelling \(Ant and ant\)'),
+        (('ant', 'bee', 'cat'), r"in their spelling \('Ant' and 'ant'\)"),
         (('Cat', 'bee'), r'1 are only in train \(Ant\)'),
         (('Ant', 'Cat', 'bee', 'cow'), r'1 are only in val \(cow\)'),
         (('Cat', 'bee', 'unsorted'), r'only in train \(Ant\); 1 are only in val \(unsorted\)'),
@@ -27,6 +27,6 @@ def test_both_lists_and_the_difference_are_shown(second, said):
 
 def test_long_lists_are_shortened():
     names = [f'class {i}' for i in range(1000)]
-    with pytest.raises(DatasetError, match=r'class 7, \.\.\. \(1000\)') as error:
+    with pytest.raises(DatasetError, match='class 7 and 992 more') as error:
         require_same_classes(names, names[::-1], 'train', 'val')
     assert len(str(error.value)) < 400

@@ -1,4 +1,5 @@
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -57,7 +58,7 @@ def test_labels_go_by_names_whatever_the_orders_and_ids(coco, order, classes, id
         expected = {tuple(BOXES[name][:2]): name for name in classes}
         assert found == expected
     swapped = [name for name in order if name in classes] != list(classes)
-    assert ('matched by name' in data.found) == swapped
+    assert any('matched by name' in note for note in data.found.notes) == swapped
 
 
 @pytest.mark.parametrize('order', [('cat', 'dog'), ('dog', 'cat')])
@@ -89,3 +90,26 @@ def test_figures_of_single_classes_are_refused_where_they_would_be_swapped(coco)
 def test_unknown_classes_stop_before_the_data_are_loaded(coco, classes):
     with pytest.raises(DatasetError, match=r'lacks 1 of the .*it has 2 categories: cat, '):
         build(coco(), classes)
+
+
+@pytest.mark.parametrize('name', ['CityscapesDataset', 'iSAIDDataset', 'DeepFashionDataset',
+                                  'ADE20KInstanceDataset'])  # fmt: skip
+def test_relatives_are_checked_before_they_are_loaded(coco, name):
+    kind = DATASETS.get(name)
+    assert issubclass(kind, CheckedCocoDataset) and pickle.loads(pickle.dumps(kind)) is kind
+    path = coco()
+    spec = dict(type=name, ann_file=path, data_prefix=dict(img=path.rsplit('/', 1)[0]),
+                metainfo=dict(classes=('cat', 'dog'), palette=None), test_mode=True)  # fmt: skip
+    assert '2 images and 4 annotations' in DATASETS.build(spec).found.line
+    with open(path) as file:
+        content = json.load(file)
+    del content['annotations'][0]['bbox']
+    with open(path, 'w') as file:
+        json.dump(content, file)
+    with pytest.raises(DatasetError, match='1 of 4 annotations have no bbox'):
+        DATASETS.build(spec)
+
+
+@pytest.mark.parametrize('name', ['LVISV1Dataset', 'CocoPanopticDataset', 'Objects365V1Dataset'])
+def test_files_of_other_fields_are_left_alone(name):
+    assert not issubclass(DATASETS.get(name), CheckedCocoDataset)

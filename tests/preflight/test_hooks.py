@@ -12,6 +12,7 @@ from mmc2fmae.benchmark.batches import pretraining_batch
 from mmc2fmae.benchmark.steps import build_model, read_config
 from mmc2fmae.datasets import ImageFolders
 from mmc2fmae.errors import DatasetError
+from mmc2fmae.preflight.defects import Found
 from mmc2fmae.preflight.hooks import (
     DatasetCheckHook,
     PreflightHook,
@@ -58,9 +59,7 @@ def test_wrapped_segmentation_data_are_found(tmp_path):
         data_prefix=dict(img_path='images', seg_map_path='masks'),
         metainfo=dict(classes=('a', 'b')),
     )
-    with pytest.raises(
-        DatasetError, match=r'1 of 1 images have no mask, expected:\n.*masks/a\.png'
-    ):
+    with pytest.raises(DatasetError, match=r'1 of 1 images have no mask, expected .*masks/a\.png'):
         check_dataset(SimpleNamespace(dataset=data))
 
 
@@ -77,10 +76,28 @@ def folders(tmp_path):
     def write(name, *classes, known=None):
         for label in classes:
             (tmp_path / name / label).mkdir(parents=True)
-            Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / name / label / '0.png')
+            # No photograph is another one's, which would be said.
+            pixels = np.random.default_rng(len(list(tmp_path.rglob('*')))).integers(0, 255, (4, 4))
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / name / label / '0.png')
         return ImageFolders(str(tmp_path), name, classes=known)
 
     return write
+
+
+def test_one_class_folder_leaves_nothing_to_tell_apart(folders):
+    with pytest.raises(DatasetError, match=r'one has one class, ant: .* one level deeper'):
+        check_dataset(folders('one', 'ant'))
+
+
+def test_what_is_odd_about_photographs_is_a_warning(folders):
+    train, dark = folders('train', 'ant', 'bee'), np.full((4, 4), 1000, np.uint16)
+    said = run_hook(train=train, val=train)
+    assert said[0].startswith('2 of 2 photographs to validate on are trained on, too, first ')
+    for info in map(train.get_data_info, range(2)):
+        Image.fromarray(dark).save(info['img_path'])
+    said = run_hook(test=train)
+    assert said[0].startswith('2 of 2 photographs looked at are nearly black, first ')
+    assert '16-bit grey up to 1,000 of 65,535, read as 0 to 3 of 255' in said[0]
 
 
 def run_hook(hook=None, **datasets):
@@ -89,7 +106,7 @@ def run_hook(hook=None, **datasets):
     runner = SimpleNamespace(
         train_dataloader=loaders.get('train'), val_dataloader=loaders.get('val'),
         test_dataloader=loaders.get('test'), model=nn.Module(),
-        logger=SimpleNamespace(info=said.append),
+        logger=SimpleNamespace(info=said.append, warning=said.append),
     )  # fmt: skip
     hook = hook or DatasetCheckHook()
     (hook.before_test if 'test' in datasets else hook.before_train)(runner)
@@ -156,8 +173,8 @@ def test_every_part_of_wrapped_data_is_checked(folders, tmp_path, wrap):
 
 def test_balanced_data_are_checked_and_parts_have_the_same_classes(folders):
     first, second = folders('a', 'ant', 'bee'), folders('b', 'bee', 'cow')
-    assert check_dataset(RepeatDataset(first, 2)) == ['2 photographs in 2 classes']
-    assert check_dataset(ClassBalancedDataset(first, 0.5)) == ['2 photographs in 2 classes']
+    for wrapped in (RepeatDataset(first, 2), ClassBalancedDataset(first, 0.5)):
+        assert check_dataset(wrapped) == [Found('2 photographs in 2 classes', [])]
     both = SimpleNamespace(datasets=[first, second])
     with pytest.raises(DatasetError, match=r'of part 1 .*: ant, bee; of part 2: bee, cow'):
         classes_of(both)

@@ -144,3 +144,13 @@ def test_pretraining_turns_maps_with_their_photograph(orientation, tmp_path):
 def test_which_turns_the_size_leaves_open(orientation):
     assert undecided(Stored(48, 32, orientation)) == (orientation in (2, 3, 4))
     assert undecided(Stored(32, 32, orientation)) == (orientation > 1)
+
+
+@pytest.mark.parametrize('form', ['JPEG', 'PNG', 'WEBP', 'TIFF'])
+@pytest.mark.parametrize('orientation', [5, 6, 7, 8])
+def test_maps_of_the_turned_size_are_refused_before_the_start(orientation, form, tmp_path):
+    save(tmp_path, [1, orientation, 1], OBLONG, form, upright_labels=True)
+    with pytest.raises(DatasetError, match=r'^1 maps have the size .* first .*1\.png; .*upright'):
+        by_pretraining(tmp_path)
+    (tmp_path / 'instance/train/1.png').write_bytes(b'')  # unreadable: left to training
+    by_pretraining(tmp_path)

@@ -224,3 +224,46 @@ def test_a_photograph_that_could_not_be_labelled_is_no_defect(layout):
         layout.path(granularity, 'a.jpg').unlink()
     Path(layout.path('rgb', 'a.jpg')).write_bytes(b'')
     assert found(layout, RULES, error) == [('unlabelled', 'train/a.jpg', 'no image')]
+
+
+def frames(number):
+    return [Image.new('RGB', (6, 4), (40 * i, 0, 0)) for i in range(number)]
+
+
+@pytest.mark.parametrize(
+    ('form', 'number', 'said'),
+    [(form, n, n > 1) for form in ('GIF', 'TIFF', 'PNG', 'WEBP') for n in (1, 3)]
+    + [('MPO', 2, False)],  # what phones save: the second is a map of brightness
+)
+def test_frames_that_are_not_read_are_a_warning(layout, form, number, said):
+    first, *others = frames(number)
+    many = dict(save_all=True, append_images=others) if others else {}
+    first.save(layout.path('rgb', 'a.jpg'), form, **many)
+    assert found(layout) == ([('frames', 'train/a.jpg', '3 frames or pages')] if said else [])
+
+
+@pytest.mark.parametrize('mode', ['RGB', 'RGBA', 'L'])
+@pytest.mark.parametrize('profile', [b'Adobe RGB (1998)', b'Display P3', b'IEC sRGB 2.1',
+                                     'sRGB'.encode('utf-16-be'), None])  # fmt: skip
+def test_other_colour_profiles_are_a_warning(layout, mode, profile):
+    path = layout.path('rgb', 'a.jpg')
+    Image.new(mode, (6, 4)).save(path, 'PNG', icc_profile=profile)
+    odd = mode != 'L' and profile is not None and b'sRGB' not in profile.replace(b'\0', b'')
+    assert kinds(layout) == ['profile'] * odd
+
+
+@pytest.mark.parametrize('bits', [8, 10, 12, 14, 15, 16])
+def test_sixteen_bits_that_hold_fewer_are_a_warning(layout, bits):
+    pixels = np.full((4, 6), 2**bits - 1, np.uint16)
+    Image.fromarray(pixels).save(layout.path('rgb', 'a.jpg'), 'PNG')
+    assert kinds(layout) == ['dark'] * (bits < 15)
+
+
+def test_ids_between_others_along_edges_are_a_warning(layout):
+    rules = RULES._replace(rerank=True)
+    square = Image.fromarray(np.kron(np.eye(2, dtype=np.uint8) * 9, np.ones((16, 16), np.uint8)))
+    for how, expected in ((Image.Resampling.NEAREST, []), (Image.Resampling.BILINEAR, ['edges'])):
+        labels = np.asarray(square.resize((21, 21), how))
+        Image.new('RGB', (21, 21)).save(layout.path('rgb', 'a.jpg'))
+        save(layout, instance=labels, semantic=np.zeros((21, 21), np.uint8))
+        assert [kind for kind in kinds(layout, rules) if kind == 'edges'] == expected

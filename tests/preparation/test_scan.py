@@ -96,7 +96,8 @@ def test_photographs_that_could_not_be_labelled_are_warned_of_and_not_usable(dat
     for granularity in ('instance', 'semantic'):
         (data_root / granularity / 'train/n00000000/img_0.png').unlink()
     result = scan(data_root)
-    assert [f.kind for f in result.findings] == ['unlabelled']
+    kinds = [f.kind for f in result.findings]
+    assert [kind for kind in kinds if kind != 'edges'] == ['unlabelled']
     assert 'n00000000/img_0.JPEG' not in result.usable and len(result.usable) == 5
 
 
@@ -116,3 +117,24 @@ def test_processes_find_what_one_finds_in_the_same_order(data_root):
     one, two = scan(data_root, workers=1), scan(data_root, workers=2)
     assert len(one.findings) == 300
     assert one == two
+
+
+@pytest.mark.parametrize('changed', [False, True])
+def test_maps_whose_palettes_differ_are_found(data_root, changed):
+    colours = [(20 * i, 0, 0) for i in range(9)]
+    for number, path in enumerate(sorted((data_root / 'semantic').rglob('*.png'))):
+        order = colours[::-1] if changed and number == 3 else colours
+        image = Image.fromarray(np.asarray(Image.open(path)), 'P')
+        image.putpalette(sum(order, ()))
+        image.save(path)
+    found = details(scan(data_root).findings, 'palette')
+    assert found == [f'({20 * i}, 0, 0) is {min(i, 8 - i)}, {max(i, 8 - i)}'
+                     for i in range(9) if i != 4] * changed  # fmt: skip
+
+
+def test_classes_of_edges_alone_are_found(data_root):
+    for path in (data_root / 'semantic').rglob('*.png'):
+        ids = np.kron(np.eye(2, dtype=np.uint8), np.full((20, 24), 8, np.uint8))
+        ids[:, 24] = 4  # one pixel wide
+        Image.fromarray(ids).save(path)
+    assert details(scan(data_root).findings, 'edges') == ['class ids 4']

@@ -17,7 +17,7 @@ def check(bench, disk=0, **options):
 
 
 def test_missing_data_is_named_with_the_page_that_helps(bench):
-    missing = r'nothing was started:\n +\S+data/pictures/train does not exist: see docs/data.md$'
+    missing = r'nothing was started: \S+data/pictures/train does not exist: see docs/data.md$'
     with pytest.raises(PlanError, match=missing):
         check(bench)
     (bench.root / 'data/pictures/train').mkdir(parents=True)

@@ -25,7 +25,7 @@ def damaged(text):
 
 
 def test_no_damaged_state_file_ends_in_a_traceback(bench, capsys):
-    plan = bench.plan('mini', tables=['tablea'])
+    plan = bench.plan('mini', tables=['tablea'], rows=['a'])
     run(bench, plan)
     (key,) = plan.cells['tablea', 'a', 0]
     stage = plan.stages[key]
@@ -56,7 +56,7 @@ def test_no_damaged_state_file_ends_in_a_traceback(bench, capsys):
 
 
 def test_a_run_does_damaged_stages_again_and_nothing_else(bench):
-    plan = bench.plan('mini', tables=['tablea'])
+    plan = bench.plan('mini', tables=['tablea'], rows=['a'])
     run(bench, plan)
     before = len(bench.started())
     (key,) = plan.cells['tablea', 'a', 0]

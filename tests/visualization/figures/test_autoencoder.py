@@ -26,8 +26,8 @@ def test_an_encoder_alone_is_refused(checkpoint, tmp_path):
     torch.save(dict(state_dict=weights, meta=content['meta']), path)
     with pytest.raises(CheckpointMismatch) as error:
         load_autoencoder(path, 'x')
-    missing = set(content['state_dict']) - set(weights)
-    assert missing and all(f'missing {key}' in str(error.value) for key in missing)
+    missing = [key for key in content['state_dict'] if key not in weights]
+    assert f'missing {", ".join(missing[:8])} and {len(missing) - 8} more' in str(error.value)
 
 
 def test_a_model_that_reconstructs_nothing_is_refused(checkpoint, tmp_path):

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from mmc2fmae.cli.figures_drawn import few
 from mmc2fmae.errors import DatasetError
 from mmc2fmae.visualization.figures.inputs import (
     choose_names,
@@ -65,3 +66,13 @@ def test_labels():
     assert choose_names(None, ['a', 'b'], 'names') == ['a', 'b']
     with pytest.raises(ValueError, match='1 names for 2: a, b'):
         choose_names(['x'], ['a', 'b'], 'names')
+
+
+@pytest.mark.parametrize('number', [50, 51, 600])
+def test_more_photographs_than_a_page_holds_are_refused(number):
+    photographs = [f'{i}.jpg' for i in range(number)]
+    if number == 50:
+        assert few(photographs) == photographs
+    else:
+        with pytest.raises(ValueError, match=f'^{number} photographs for one figure, which holds'):
+            few(photographs)
