@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from mmengine.dist import all_gather_object, get_world_size
 from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmpretrain.models import VisionTransformer
@@ -20,6 +21,7 @@ from mmc2fmae.checkpoints import describe_module, describe_preprocessor, stateme
 from mmc2fmae.datasets.transforms import KeyedRandomness, ProgressiveMasking
 from mmc2fmae.env import collect
 from mmc2fmae.files import write_atomically
+from mmc2fmae.masking import STRATEGIES, count_hidden
 
 
 @HOOKS.register_module()
@@ -68,7 +70,12 @@ class KeyedRandomnessHook(Hook):
 
 @HOOKS.register_module()
 class PretrainLogHook(Hook):
-    """Log alpha_S, alpha_I, visible tokens per granularity, throughput and (on CPU) memory."""
+    """Log the curriculum, what the masks hide, throughput and (on CPU) memory.
+
+    ``alpha_S`` and ``alpha_I`` are the coefficients of Eq. 10, ``masked_SG``, ``masked_IG`` and
+    ``masked_RD`` the shares of the masked patches that each strategy explains, ``objects_hidden``
+    the share of the samples with objects that show no token of one (D4, D5).
+    """
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Log the curriculum's coefficients of the epoch."""
@@ -89,12 +96,27 @@ class PretrainLogHook(Hook):
         for name, mask in data_batch.get('masks', {}).items():
             visible = mask.shape[1] - mask.sum() / len(mask)
             hub.update_scalar(f'train/visible_{name}', float(visible))
+        if 'mask_shares' in data_batch:
+            shares = data_batch['mask_shares'].mean(dim=0).tolist()
+            for name, share in zip(STRATEGIES, shares, strict=True):
+                hub.update_scalar(f'train/masked_{name}', share)
+            self._log_hidden(hub, data_batch)
         batch = len(data_batch['path']) * get_world_size()
         hub.update_scalar('train/images_per_s', batch / hub.get_scalar('train/time').current())
         if not torch.cuda.is_available():  # with a GPU mmengine logs its memory
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             per_mib = 2**20 if sys.platform == 'darwin' else 2**10
             hub.update_scalar('train/memory', peak // per_mib)
+
+    @staticmethod
+    def _log_hidden(hub: MessageHub, data_batch: dict) -> None:
+        maps = data_batch['inputs'].get('instance')
+        if maps is None:
+            return
+        masks = [mask.numpy() for mask in data_batch['masks'].values()]
+        hidden, number = count_hidden(maps.numpy(), masks)
+        if number:
+            hub.update_scalar('train/objects_hidden', hidden, number)
 
 
 @HOOKS.register_module()
