@@ -64,6 +64,9 @@ def test_log_shows_losses_curriculum_budget_and_speed(config_file, tmp_path):
     (log,) = (tmp_path / 'run').glob('*/vis_data/scalars.json')
     records = [json.loads(line) for line in log.read_text().splitlines()]
     assert [(r['alpha_S'], r['alpha_I']) for r in records[::3]] == [(1, 0), (0, 1), (0, 0)]
+    shares = [[r[f'masked_{name}'] for name in ('SG', 'IG', 'RD')] for r in records]
+    assert shares == [[1, 0, 0]] * 3 + [[0, 1, 0]] * 3 + [[0, 0, 1]] * 3
+    assert all(0 <= r['objects_hidden'] <= 1 for r in records)
     for record in records:
         names = ('rgb', 'instance', 'semantic')
         assert sum(record[f'visible_{n}'] for n in names) == pytest.approx(8, abs=1e-4)
@@ -183,6 +186,18 @@ class TestBadInput:
                 ['ProgressiveMasking.alpha=0.4'],
                 ValueError,
                 'alpha is 0.4: expected more than 0.5',
+            ),
+            (['ProgressiveMasking.blend=top_k'], ValueError, 'did you mean top-k'),
+            (
+                ['ProgressiveMasking.object_cap=0.5'],
+                ValueError,
+                r'40 of 48 tokens are masked: expected 0.834 to 1, or num_visible of at least 24',
+            ),
+            (['ProgressiveMasking.prefer=central'], ValueError, 'set max_instances'),
+            (
+                ['ProgressiveMasking.curriculum.alpha_s=[[0,1]]'],
+                ValueError,
+                'curriculum',
             ),
             (
                 ['--cfg-options', 'model.backbone.img_size=64'],

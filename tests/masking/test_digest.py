@@ -15,7 +15,10 @@ CASES = [
     (dict(curriculum='RD-IG-SG', num_visible=147, class_weights={5: 3.0}), 'e179effed99425fe'),
     (dict(curriculum='RD'), 'ff861e5aa841b06e'),
     # All three strategies at once, none with the majority.
-    (dict(curriculum=dict(alpha_s=[(0, 0.45), (1, 0.2)], alpha_i=[(0, 0.3)]), alpha=0.6), '9328d35909aa7d1e'),
+    (
+        dict(curriculum=dict(alpha_s=[(0, 0.45), (1, 0.2)], alpha_i=[(0, 0.3)]), alpha=0.6),
+        '9328d35909aa7d1e',
+    ),
 ]
 
 
