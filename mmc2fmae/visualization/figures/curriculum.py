@@ -63,8 +63,8 @@ def find_masking(source: str) -> MaskedTraining:
     """
     if source in PRESETS:
         cfg = configs.read(_PAPER)
-        step = dict(masking_of(cfg) or {}, curriculum=source)
-        return MaskedTraining(source, TRANSFORMS.build(step), cfg)
+        preset = dict(masking_of(cfg) or {}, curriculum=source)
+        return MaskedTraining(source, TRANSFORMS.build(preset), cfg)
     path = Path(source)
     if not path.exists():
         raise ValueError(
