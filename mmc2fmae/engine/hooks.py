@@ -116,7 +116,7 @@ class PretrainLogHook(Hook):
         masks = [mask.numpy() for mask in data_batch['masks'].values()]
         hidden, number = count_hidden(maps.numpy(), masks)
         if number:
-            hub.update_scalar('train/objects_hidden', hidden, number)
+            hub.update_scalar('train/objects_hidden', hidden / number)
 
 
 @HOOKS.register_module()

@@ -60,7 +60,8 @@ def test_resuming_may_be_asked_for_by_the_config(config_file, tmp_path):
 
 
 def test_log_shows_losses_curriculum_budget_and_speed(config_file, tmp_path):
-    run(config_file, '--work-dir', tmp_path / 'run')
+    options = ('--cfg-options', 'log_processor.window_size=1')
+    run(config_file, '--work-dir', tmp_path / 'run', *options)
     (log,) = (tmp_path / 'run').glob('*/vis_data/scalars.json')
     records = [json.loads(line) for line in log.read_text().splitlines()]
     assert [(r['alpha_S'], r['alpha_I']) for r in records[::3]] == [(1, 0), (0, 1), (0, 0)]
@@ -72,6 +73,20 @@ def test_log_shows_losses_curriculum_budget_and_speed(config_file, tmp_path):
         assert sum(record[f'visible_{n}'] for n in names) == pytest.approx(8, abs=1e-4)
         assert record['loss'] == pytest.approx(sum(record[f'loss_{n}'] for n in names), rel=1e-4)
         assert record['images_per_s'] > 0 and record['memory'] > 0
+
+
+def test_what_masks_hide_is_logged_as_the_mean_over_the_window(config_file, tmp_path):
+    records = {}
+    for window in (1, 3):
+        options = ('--cfg-options', f'log_processor.window_size={window}')
+        folder = tmp_path / f'run{window}'
+        run(config_file, '--work-dir', folder, *options, 'ProgressiveMasking.blend=draw')
+        (log,) = folder.glob('*/vis_data/scalars.json')
+        records[window] = [json.loads(line) for line in log.read_text().splitlines()]
+    for key in ('masked_SG', 'masked_IG', 'masked_RD', 'objects_hidden'):
+        single, mean = ([record[key] for record in records[window]] for window in (1, 3))
+        for i in range(2, 9):
+            assert mean[i] == pytest.approx(sum(single[i - 2 : i + 1]) / 3, abs=1e-3)
 
 
 def test_run_records_versions_and_commit(config_file, tmp_path):
