@@ -85,8 +85,8 @@ class PackMultiGranular(BaseTransform):
     """Turn a sample into plain tensors that the default collate stacks.
 
     The batch has ``inputs`` (rgb (B, 3, H, W) uint8, maps (B, h, w)), ``masks`` (B, N) per
-    granularity with the ``mask_shares`` (B, 3) of the strategies, ``gt_label`` of labelled sets, and ``path`` and
-    ``skipped`` strings.
+    granularity with the ``mask_shares`` (B, 3) of the strategies, ``gt_label`` of labelled sets,
+    and ``path`` and ``skipped`` strings.
     """
 
     def transform(self, results: dict) -> dict:
