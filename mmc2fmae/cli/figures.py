@@ -117,7 +117,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     command.add_argument('--epochs', type=at_least_one, help='label the axis with this many epochs')
     command.add_argument('--data-root', help='folder of the dataset to mask (drawn scenes)')
     command.add_argument(
-        '--samples', type=at_least_one, default=500, help='samples to mask at each point (500)'
+        '--samples', type=at_least_one, default=200, help='samples to mask at each point (200)'
     )
 
     command = add('reconstruct', 'Figure 4: predictions under random masks')

@@ -20,7 +20,7 @@ from mmc2fmae.visualization.figures.seen_masks import Seen, draw_samples, read_s
 
 KINDS = dict(zip(STRATEGIES, ('semantic-guided', 'instance-guided', 'random'), strict=True))
 _PANELS = 3  # side by side
-_PAPER = 'configs/pretrain/c2fmae_vitb_400e.py'
+_PAPER = 'mmc2fmae::pretrain/c2fmae_vitb_400e.py'
 
 
 @dataclass(frozen=True)

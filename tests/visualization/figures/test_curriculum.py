@@ -20,6 +20,9 @@ def test_presets_configs_and_checkpoints_name_a_curriculum(checkpoint):
     assert drawn.masking.rules.blend == 'draw'
     with pytest.raises(ValueError, match='XX is no preset'):
         find_masking('XX')
+    for name in ('pretrain/mae_vitb_400e', 'mini/robustness'):
+        with pytest.raises(ValueError, match='masks without a curriculum'):
+            find_masking(f'configs/{name}.py')
 
 
 def test_a_training_is_watched_on_drawn_scenes_and_on_its_own_data(checkpoint, data_root):
