@@ -49,7 +49,8 @@ def draw_curricula(args: argparse.Namespace) -> Figure:
 
 _ABOUT_CURRICULA = (
     'In %: masked patches that semantic-guided (SG), instance-guided (IG) and random (RD) masks '
-    'explain; samples with objects of which no token is visible (hidden).'
+    'explain; samples with objects of which no token is visible (hidden). Top-k gives all patches '
+    'to a coefficient above 0.5 (docs/paper_notes.md).'
 )
 
 

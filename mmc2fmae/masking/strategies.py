@@ -79,9 +79,8 @@ def sample_in_regions(
     # Sorting by region + uniform noise shuffles within regions and keeps the regions together.
     order = np.argsort(regions + rng.random((len(quotas), len(regions))), axis=1)
     sizes = np.bincount(regions, minlength=quotas.shape[1])
-    sorted_regions = np.repeat(np.arange(len(sizes)), sizes)
-    rank_in_region = np.arange(len(regions)) - (np.cumsum(sizes) - sizes)[sorted_regions]
-    return _first_of(order, rank_in_region < quotas[:, sorted_regions])
+    ends = np.cumsum(sizes) - sizes + quotas  # where the masked part of each region ends
+    return _first_of(order, np.arange(len(regions)) < np.repeat(ends, sizes, axis=1))
 
 
 def random_mask(num_masked: np.ndarray, num_patches: int, rng: np.random.Generator) -> np.ndarray:
@@ -95,7 +94,8 @@ def random_mask(num_masked: np.ndarray, num_patches: int, rng: np.random.Generat
     Returns:
         (M, N) boolean masks; row m has ``num_masked[m]`` True.
     """
-    return sample_in_regions(np.zeros(num_patches, dtype=np.int64), num_masked[:, None], rng)
+    order = np.argsort(rng.random((len(num_masked), num_patches)), axis=1)
+    return _first_of(order, np.arange(num_patches) < num_masked[:, None])
 
 
 def semantic_guided_mask(
@@ -219,27 +219,29 @@ def blend_top_k(
     """
     # n binary masks give at most 2^n scores: rank those instead of all positions. Whole-number
     # ranks + uniform noise then sort by score and shuffle within equal scores.
-    codes: np.ndarray = np.zeros(masks[0].shape, np.uint8)
-    for bit, mask in enumerate(masks):
-        codes |= mask.astype(np.uint8) << bit
+    codes: np.ndarray = masks[0].astype(np.uint8)
+    for bit, mask in enumerate(masks[1:], 1):
+        codes |= mask.view(np.uint8) << bit
     ranks, credits = _tables(tuple(weights))
-    order = np.argsort(ranks[codes] + rng.random(codes.shape), axis=1)
+    order = np.argsort(ranks.take(codes) + rng.random(codes.shape), axis=1)
     blended = _first_of(order, np.arange(codes.shape[1]) < num_masked[:, None])
-    counts = np.bincount(codes[blended], minlength=len(credits))
-    return Masks(blended, counts @ credits / max(counts.sum(), 1))
+    counts = np.bincount(codes.ravel(), blended.ravel(), len(credits))
+    *found, total = (counts @ credits).tolist()
+    return Masks(blended, np.array(found) / max(total, 1))
 
 
 @lru_cache(maxsize=64)  # an epoch has one set of coefficients
 def _tables(weights: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """For each combination of strategies: rank of its score, and whom its patches are due to."""
-    scores, credits = [], np.zeros((2 ** len(weights), len(weights)))
+    """For each combination of strategies: rank of its score; whom its patches are due to, and 1."""
+    scores, credits = [], np.ones((2 ** len(weights), len(weights) + 1))
+    credits[:, :-1] = 0
     for code in range(2 ** len(weights)):
         chosen = [bit for bit in range(len(weights)) if code >> bit & 1]
         scores.append(sum(weights[bit] for bit in chosen))
         largest = [bit for bit in chosen if weights[bit] == max(weights[b] for b in chosen)]
         credits[code, largest] = 1 / max(len(largest), 1)
     levels = sorted(set(scores), reverse=True)
-    return np.array([levels.index(score) for score in scores]), credits
+    return np.array([levels.index(score) for score in scores], np.float64), credits
 
 
 def _first_of(order: np.ndarray, chosen: np.ndarray) -> np.ndarray:
@@ -299,7 +301,7 @@ def progressive_mask(
         used.append(2)
     shares = np.zeros(len(STRATEGIES))
     if len(masks) == 1:
-        shares[used] = 1
+        shares[used[0]] = 1
         return Masks(masks[0], shares)
     blended = blend_top_k(masks, weights, num_masked, rng)
     shares[used] = blended.shares
