@@ -1,8 +1,8 @@
 """What decides a mask besides the curriculum's coefficients and the number of masked patches."""
 
 from dataclasses import dataclass
-from math import ceil
-from numbers import Real
+from math import ceil, inf
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -43,12 +43,22 @@ class MaskingRules:
     def __post_init__(self) -> None:
         _one_of('blend', self.blend, BLENDS)
         _one_of('prefer', self.prefer, PREFERENCES)
-        if not 0.5 < self.alpha <= 1:
-            raise ValueError(f'alpha is {self.alpha}: expected more than 0.5 and at most 1 (Eq. 8)')
+        if not isinstance(self.alpha, Real) or not 0.5 < self.alpha <= 1:
+            raise ValueError(
+                f'alpha is {shown(self.alpha)}: expected more than 0.5 and at most 1 (Eq. 8)'
+            )
         if not isinstance(self.object_cap, Real) or not 0 < self.object_cap <= 1:
             raise ValueError(
                 f'object_cap is {shown(self.object_cap)}: expected a share above 0 and at most 1 '
                 '(no cap, Eq. 8 as printed)'
+            )
+        _at_least('min_area', self.min_area, 0)
+        if self.max_instances is not None:
+            _at_least('max_instances', self.max_instances, 1)
+        if self.class_weights and not _are_weights(self.class_weights):
+            raise ValueError(
+                f'class_weights is {shown(self.class_weights, 80)}: expected class ids, whole '
+                'numbers, and their weights of at least 0'
             )
         if self.prefer == 'central' and self.max_instances is None:
             raise ValueError(
@@ -111,6 +121,18 @@ def _one_of(name: str, value: Any, known: tuple[str, ...]) -> None:
     if value not in known:
         names = ', '.join(map(repr, known))
         raise ValueError(f'{name} is {shown(value)}: expected {names}{nearest(str(value), known)}')
+
+
+def _at_least(name: str, value: Any, least: int) -> None:
+    if not isinstance(value, Integral) or value < least:
+        raise ValueError(f'{name} is {shown(value)}: expected a whole number of at least {least}')
+
+
+def _are_weights(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(name, Integral) and isinstance(weight, Real) and 0 <= weight < inf
+        for name, weight in value.items()
+    )
 
 
 PRINTED = MaskingRules()
