@@ -130,7 +130,7 @@ def _at_least(name: str, value: Any, least: int) -> None:
 
 def _are_weights(value: object) -> bool:
     return isinstance(value, dict) and all(
-        isinstance(name, Integral) and isinstance(weight, Real) and 0 <= weight < inf
+        isinstance(name, Integral) and isinstance(weight, int | float) and 0 <= weight < inf
         for name, weight in value.items()
     )
 
