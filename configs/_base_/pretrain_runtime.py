@@ -31,7 +31,7 @@ visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')]
 log_processor = dict(
     by_epoch=True,
     window_size=50,
-    mean_pattern=r'.*(loss|time|data_time|grad_norm|visible|masked|hidden|images_per_s).*',
+    mean_pattern=r'.*(loss|time|data_time|grad_norm|visible|images_per_s).*',
 )
 log_level = 'INFO'
 randomness = dict(seed=0)

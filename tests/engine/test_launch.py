@@ -4,6 +4,7 @@ import argparse
 import json
 from uuid import uuid4
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -60,8 +61,7 @@ def test_resuming_may_be_asked_for_by_the_config(config_file, tmp_path):
 
 
 def test_log_shows_losses_curriculum_budget_and_speed(config_file, tmp_path):
-    options = ('--cfg-options', 'log_processor.window_size=1')
-    run(config_file, '--work-dir', tmp_path / 'run', *options)
+    run(config_file, '--work-dir', tmp_path / 'run')
     (log,) = (tmp_path / 'run').glob('*/vis_data/scalars.json')
     records = [json.loads(line) for line in log.read_text().splitlines()]
     assert [(r['alpha_S'], r['alpha_I']) for r in records[::3]] == [(1, 0), (0, 1), (0, 0)]
@@ -75,18 +75,18 @@ def test_log_shows_losses_curriculum_budget_and_speed(config_file, tmp_path):
         assert record['images_per_s'] > 0 and record['memory'] > 0
 
 
-def test_what_masks_hide_is_logged_as_the_mean_over_the_window(config_file, tmp_path):
-    records = {}
-    for window in (1, 3):
-        options = ('--cfg-options', f'log_processor.window_size={window}')
-        folder = tmp_path / f'run{window}'
-        run(config_file, '--work-dir', folder, *options, 'ProgressiveMasking.blend=draw')
-        (log,) = folder.glob('*/vis_data/scalars.json')
-        records[window] = [json.loads(line) for line in log.read_text().splitlines()]
-    for key in ('masked_SG', 'masked_IG', 'masked_RD', 'objects_hidden'):
-        single, mean = ([record[key] for record in records[window]] for window in (1, 3))
-        for i in range(2, 9):
-            assert mean[i] == pytest.approx(sum(single[i - 2 : i + 1]) / 3, abs=1e-3)
+def test_what_masks_hide_is_logged_as_the_mean_of_the_epoch_so_far(config_file, tmp_path):
+    runner = run(config_file, '--work-dir', tmp_path / 'run', 'ProgressiveMasking.blend=draw')
+    hook = next(h for h in runner.hooks if type(h).__name__ == 'PretrainLogHook')
+    (log,) = (tmp_path / 'run').glob('*/vis_data/scalars.json')
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    # Epochs have 3 iterations of 4 samples; each sample takes one strategy.
+    for number, record in enumerate(records):
+        counts = [record[f'masked_{name}'] * 4 * (number % 3 + 1) for name in ('SG', 'IG', 'RD')]
+        assert counts == pytest.approx(np.round(counts), abs=0.01)
+        assert sum(counts) == pytest.approx(4 * (number % 3 + 1), abs=0.01)
+    assert hook.samples == 12 and records[-1]['masked_RD'] == 1
+    assert records[-1]['objects_hidden'] == pytest.approx(hook.hidden / hook.with_objects, abs=1e-4)
 
 
 def test_run_records_versions_and_commit(config_file, tmp_path):
