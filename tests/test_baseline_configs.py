@@ -28,6 +28,10 @@ NO_INSTANCE = {
 }
 NO_SEMANTIC = {key.replace('instance', 'semantic'): None for key in NO_INSTANCE}
 ROWS = {
+    'masks_draw': {MASKING + 'blend': 'draw'},
+    'masks_overlap': {MASKING + 'curriculum': 'SG-IG-RD-overlap'},
+    'masks_cap': {MASKING + 'object_cap': 0.9},
+    'masks_central': {MASKING + 'max_instances': 1, MASKING + 'prefer': 'central'},
     'table6a_147_tokens': {MASKING + 'num_visible': 147},
     'table6a_196_tokens': {MASKING + 'num_visible': 196},
     'table6b_rd': RANDOM,
@@ -95,7 +99,8 @@ def build(cfg):
 def test_every_row_has_a_paper_and_a_mini_config():
     found = {path.stem for path in (CONFIGS / 'pretrain/ablations').glob('*.py')}
     assert found == set(ROWS)
-    mini = {path.stem for path in (CONFIGS / 'mini/pretrain').glob('table*.py')}
+    folder = CONFIGS / 'mini/pretrain'
+    mini = {path.stem for name in ('table', 'masks') for path in folder.glob(f'{name}*.py')}
     assert mini == {f'{name}_mini_scenes' for name in ROWS}
 
 

@@ -134,7 +134,7 @@ def test_pyramid_has_strides_4_to_64():
 
 
 def test_detection_recipe():
-    """Section IV-C and D13, number by number."""
+    """Section IV-A and D13, number by number."""
     cfg = Config.fromfile(CONFIGS / 'det/mask_rcnn_vitb_1x_coco.py')
     optimizer = cfg.optim_wrapper.optimizer
     assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ('AdamW', 3e-4, 0.05)
@@ -163,7 +163,7 @@ def test_24_gb_preset_is_the_same_recipe():
 
 
 def test_segmentation_recipe():
-    """Section IV-C and D14, number by number."""
+    """Section IV-A and D14, number by number."""
     cfg = Config.fromfile(CONFIGS / 'seg/upernet_vitb_160k_ade20k.py')
     optimizer = cfg.optim_wrapper.optimizer
     assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ('AdamW', 4e-4, 0.05)

@@ -1,6 +1,6 @@
 """Table II, COCO: Mask R-CNN with ViT-B/16, 12 epochs, batch 16 = 8 GPUs x 2 (docs/detection.md).
 
-The learning rate is that of the protocol the paper follows; the paper prints 3e-3 (D13).
+The learning rate is that of CAE's protocol; the paper prints 3e-3 (D13).
 """
 
 _base_ = [

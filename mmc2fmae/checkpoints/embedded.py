@@ -64,7 +64,7 @@ _STEPS: Types = {
     'JointRandomFlip': _plain('prob'),
     'ProgressiveMasking': _plain(
         'granularities patch_size num_visible curriculum concentration alpha min_area '
-        'max_instances class_weights'
+        'max_instances class_weights blend object_cap prefer'
     ),
     'PackMultiGranular': {},
 }

@@ -109,12 +109,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--shared-scale', action='store_true', help='one scale for all maps, with a colour bar'
     )
 
-    command = add('curriculum', 'Figure 3: curves of the masking curriculum')
+    command = add('curriculum', 'Figure 3: the masking curriculum, and what it hides')
     command.add_argument(
         'curricula', nargs='*', default=['SG-IG-RD'],
         help='presets such as SG-IG-RD, configs, checkpoints, work dirs',
     )  # fmt: skip
     command.add_argument('--epochs', type=at_least_one, help='label the axis with this many epochs')
+    command.add_argument('--data-root', help='folder of the dataset to mask (drawn scenes)')
+    command.add_argument(
+        '--samples', type=at_least_one, default=200, help='samples to mask at each point (200)'
+    )
 
     command = add('reconstruct', 'Figure 4: predictions under random masks')
     add_autoencoders(command, several=False)

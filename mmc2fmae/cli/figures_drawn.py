@@ -58,9 +58,19 @@ def draw_components(args: argparse.Namespace) -> figures.Page:
 
 
 def draw_curricula(args: argparse.Namespace) -> Figure:
-    """Draw Figure 3."""
-    curricula = [figures.find_curriculum(source) for source in args.curricula]
-    return figures.draw_curricula(curricula, args.epochs, args.width)
+    """Draw Figure 3, and print what the masks hide."""
+    trainings = [figures.find_masking(source) for source in args.curricula]
+    found = [training.watch(args.samples, args.data_root) for training in trainings]
+    print(figures.table_of([training.name for training in trainings], found))
+    print(_ABOUT_CURRICULA)
+    return figures.draw_curricula(trainings, found, args.epochs, args.width)
+
+
+_ABOUT_CURRICULA = (
+    'In %: masked patches that semantic-guided (SG), instance-guided (IG) and random (RD) masks '
+    'explain; samples with objects of which no token is visible (hidden). Top-k gives all patches '
+    'to a coefficient above 0.5 (docs/paper_notes.md).'
+)
 
 
 def draw_masked(args: argparse.Namespace) -> figures.Page:

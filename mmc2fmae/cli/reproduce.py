@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         part.add_argument(
             'tables',
             nargs='+',
-            help="table1 ... table6, 'all' of them, semanticmim, or a YAML file of your own",
+            help="table1 ... table6, 'all' of them, semanticmim, masks, or a YAML file",
         )
         part.add_argument('--rows', nargs='+', metavar='ROW', help='these rows alone')
         part.add_argument('--preset', choices=['paper', 'mini'], default='paper')

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from mmengine.dist import all_gather_object, get_world_size
 from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmpretrain.models import VisionTransformer
@@ -20,6 +21,7 @@ from mmc2fmae.checkpoints import describe_module, describe_preprocessor, stateme
 from mmc2fmae.datasets.transforms import KeyedRandomness, ProgressiveMasking
 from mmc2fmae.env import collect
 from mmc2fmae.files import write_atomically
+from mmc2fmae.masking import STRATEGIES, count_hidden
 
 
 @HOOKS.register_module()
@@ -68,10 +70,18 @@ class KeyedRandomnessHook(Hook):
 
 @HOOKS.register_module()
 class PretrainLogHook(Hook):
-    """Log alpha_S, alpha_I, visible tokens per granularity, throughput and (on CPU) memory."""
+    """Log the curriculum, what the masks hide, throughput and (on CPU) memory.
+
+    ``alpha_S`` and ``alpha_I`` are the coefficients of Eq. 10, ``masked_SG``, ``masked_IG`` and
+    ``masked_RD`` the shares of the masked patches that each strategy explains, ``objects_hidden``
+    the share of the samples with objects that show no token of one (D4, D5): means since the start
+    of the epoch, which has one pair of coefficients.
+    """
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Log the curriculum's coefficients of the epoch."""
+        """Note the curriculum's coefficients, and count anew what its masks hide."""
+        self.shares, self.samples = np.zeros(len(STRATEGIES)), 0
+        self.hidden = self.with_objects = 0
         dataset = runner.train_dataloader.dataset
         self.alphas = {}  # MAE draws its masks itself
         for transform in dataset.pipeline.transforms:
@@ -89,12 +99,27 @@ class PretrainLogHook(Hook):
         for name, mask in data_batch.get('masks', {}).items():
             visible = mask.shape[1] - mask.sum() / len(mask)
             hub.update_scalar(f'train/visible_{name}', float(visible))
+        if 'mask_shares' in data_batch:
+            self._log_masks(hub, data_batch)
         batch = len(data_batch['path']) * get_world_size()
         hub.update_scalar('train/images_per_s', batch / hub.get_scalar('train/time').current())
         if not torch.cuda.is_available():  # with a GPU mmengine logs its memory
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             per_mib = 2**20 if sys.platform == 'darwin' else 2**10
             hub.update_scalar('train/memory', peak // per_mib)
+
+    def _log_masks(self, hub: MessageHub, data_batch: dict) -> None:
+        shares = data_batch['mask_shares'].numpy()
+        self.shares, self.samples = self.shares + shares.sum(axis=0), self.samples + len(shares)
+        for name, share in zip(STRATEGIES, self.shares / self.samples, strict=True):
+            hub.update_scalar(f'train/masked_{name}', float(share))
+        if 'instance' not in data_batch['inputs']:
+            return
+        masks = [mask.numpy() for mask in data_batch['masks'].values()]
+        hidden, number = count_hidden(data_batch['inputs']['instance'].numpy(), masks)
+        self.hidden, self.with_objects = self.hidden + hidden, self.with_objects + number
+        if self.with_objects:
+            hub.update_scalar('train/objects_hidden', self.hidden / self.with_objects)
 
 
 @HOOKS.register_module()

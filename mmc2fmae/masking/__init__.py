@@ -2,7 +2,11 @@
 
 from mmc2fmae.masking.allocation import apportion, sample_visible_counts
 from mmc2fmae.masking.curriculum import PRESETS, Curriculum, build_curriculum
+from mmc2fmae.masking.rules import MaskingRules
+from mmc2fmae.masking.seen import count_hidden
 from mmc2fmae.masking.strategies import (
+    STRATEGIES,
+    Masks,
     blend_top_k,
     instance_guided_mask,
     patch_labels,
@@ -15,10 +19,14 @@ from mmc2fmae.masking.strategies import (
 
 __all__ = [
     'PRESETS',
+    'STRATEGIES',
     'Curriculum',
+    'MaskingRules',
+    'Masks',
     'apportion',
     'blend_top_k',
     'build_curriculum',
+    'count_hidden',
     'instance_guided_mask',
     'patch_labels',
     'progressive_mask',

@@ -2,8 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
+from numbers import Real
 
 import numpy as np
+
+from mmc2fmae.errors import nearest, shown
 
 Knots = Sequence[tuple[float, float]]
 
@@ -17,8 +21,8 @@ class Curriculum:
         alpha_i: Knots (t, value) of alpha_I.
 
     Raises:
-        ValueError: Knots are not ascending in [0, 1], a coefficient is negative or their sum
-            exceeds 1 somewhere.
+        ValueError: Knots are no pairs of numbers or not ascending in [0, 1], a coefficient is
+            negative or their sum exceeds 1 somewhere.
     """
 
     alpha_s: Knots
@@ -27,6 +31,11 @@ class Curriculum:
     def __post_init__(self) -> None:
         for name in ('alpha_s', 'alpha_i'):
             knots = getattr(self, name)
+            if not _are_pairs(knots):
+                raise ValueError(
+                    f'curriculum {name} is {shown(knots)}: expected knots, a list of pairs '
+                    '(t, value) of numbers'
+                )
             times = [t for t, _ in knots]
             if not times or sorted(set(times)) != times or times[0] < 0 or times[-1] > 1:
                 raise ValueError(
@@ -47,6 +56,15 @@ class Curriculum:
         return _interpolate(t, self.alpha_s), _interpolate(t, self.alpha_i)
 
 
+def _are_pairs(knots: object) -> bool:
+    return isinstance(knots, list | tuple) and all(
+        isinstance(knot, list | tuple)
+        and len(knot) == 2
+        and all(isinstance(number, Real) and isfinite(number) for number in knot)
+        for knot in knots
+    )
+
+
 def _interpolate(t: float, knots: Knots) -> float:
     return float(np.interp(t, [time for time, _ in knots], [value for _, value in knots]))
 
@@ -59,6 +77,11 @@ PRESETS = {
     'SG-IG-RD': Curriculum(alpha_s=_FIRST, alpha_i=_SECOND),
     'IG-SG-RD': Curriculum(alpha_s=_SECOND, alpha_i=_FIRST),
     'RD-IG-SG': Curriculum(alpha_s=_THIRD, alpha_i=_SECOND),
+    # Between t = 0.25 and 0.75 no coefficient exceeds 0.5, so top-k blends there (D5).
+    'SG-IG-RD-overlap': Curriculum(
+        alpha_s=((0, 1), (0.25, 0.5), (0.5, 0.25), (0.75, 0.2), (1, 0)),
+        alpha_i=((0, 0), (0.25, 0.3), (0.5, 0.5), (0.75, 0.3), (1, 0)),
+    ),
     # Single strategies of Table VIb.
     'RD': Curriculum(alpha_s=_NEVER, alpha_i=_NEVER),
     'IG': Curriculum(alpha_s=_NEVER, alpha_i=_ALWAYS),
@@ -70,12 +93,20 @@ def build_curriculum(spec: str | dict[str, Knots] | Curriculum) -> Curriculum:
     """Return a preset by name or a curriculum from ``dict(alpha_s=knots, alpha_i=knots)``.
 
     Raises:
-        ValueError: The name is no preset.
+        ValueError: It is neither, or the knots are none.
     """
     if isinstance(spec, Curriculum):
         return spec
     if isinstance(spec, str):
         if spec not in PRESETS:
-            raise ValueError(f'unknown curriculum {spec!r}: expected one of {list(PRESETS)}')
+            raise ValueError(
+                f'unknown curriculum {spec!r}: expected one of {list(PRESETS)}'
+                f'{nearest(spec, PRESETS)}'
+            )
         return PRESETS[spec]
+    if not isinstance(spec, dict) or set(spec) != {'alpha_s', 'alpha_i'}:
+        raise ValueError(
+            f'curriculum is {shown(spec)}: expected the name of a preset, or '
+            'dict(alpha_s=knots, alpha_i=knots)'
+        )
     return Curriculum(**spec)

@@ -4,9 +4,29 @@ Masks are boolean, True where a patch is masked. The M rows of a mask belong to 
 they share the guidance maps and differ in how many patches each one loses.
 """
 
+from functools import lru_cache
+from typing import NamedTuple
+
 import numpy as np
 
 from mmc2fmae.masking.allocation import apportion
+from mmc2fmae.masking.rules import PRINTED, MaskingRules
+
+STRATEGIES = ('SG', 'IG', 'RD')
+"""Semantic-guided, instance-guided and random masks, in the order of every tuple of three."""
+
+
+class Masks(NamedTuple):
+    """Masks of a sample and where they come from.
+
+    Attributes:
+        masks: (M, N) booleans, True where masked.
+        shares: Share of the masked patches that each strategy explains; see :func:`blend_top_k`.
+            One of the strategies of a blend each, or of :data:`STRATEGIES`.
+    """
+
+    masks: np.ndarray
+    shares: np.ndarray
 
 
 def patch_labels(label_map: np.ndarray, cell: int) -> np.ndarray:
@@ -59,9 +79,8 @@ def sample_in_regions(
     # Sorting by region + uniform noise shuffles within regions and keeps the regions together.
     order = np.argsort(regions + rng.random((len(quotas), len(regions))), axis=1)
     sizes = np.bincount(regions, minlength=quotas.shape[1])
-    sorted_regions = np.repeat(np.arange(len(sizes)), sizes)
-    rank_in_region = np.arange(len(regions)) - (np.cumsum(sizes) - sizes)[sorted_regions]
-    return _first_of(order, rank_in_region < quotas[:, sorted_regions])
+    ends = np.cumsum(sizes) - sizes + quotas  # where the masked part of each region ends
+    return _first_of(order, np.arange(len(regions)) < np.repeat(ends, sizes, axis=1))
 
 
 def random_mask(num_masked: np.ndarray, num_patches: int, rng: np.random.Generator) -> np.ndarray:
@@ -75,7 +94,8 @@ def random_mask(num_masked: np.ndarray, num_patches: int, rng: np.random.Generat
     Returns:
         (M, N) boolean masks; row m has ``num_masked[m]`` True.
     """
-    return sample_in_regions(np.zeros(num_patches, dtype=np.int64), num_masked[:, None], rng)
+    order = np.argsort(rng.random((len(num_masked), num_patches)), axis=1)
+    return _first_of(order, np.arange(num_patches) < num_masked[:, None])
 
 
 def semantic_guided_mask(
@@ -107,34 +127,45 @@ def semantic_guided_mask(
 
 
 def select_objects(
-    labels: np.ndarray, min_area: int = 1, max_instances: int | None = None
+    labels: np.ndarray, grid: tuple[int, int], rules: MaskingRules = PRINTED
 ) -> np.ndarray:
     """Find the patches of the instances that guide the masking (f_ins, step 2 of Eq. 7; D4).
 
     Args:
         labels: (N,) instance id of each patch, 0 for background.
-        min_area: Smallest instance that counts, in patches.
-        max_instances: Keep at most so many instances, the largest first (lower id on a tie).
+        grid: Rows and columns of patches.
+        rules: ``min_area``, ``max_instances`` and ``prefer``; the lower id wins a tie.
 
     Returns:
         (N,) boolean, True on the selected objects.
     """
     areas = np.bincount(labels, minlength=1)
     areas[0] = 0
-    keep: np.ndarray = areas >= max(min_area, 1)
-    if max_instances is not None:
-        keep[np.argsort(-areas, kind='stable')[max_instances:]] = False
+    keep: np.ndarray = areas >= max(rules.min_area, 1)
+    if rules.max_instances is not None:
+        order = -areas
+        if rules.prefer == 'central':
+            order = np.where(keep, _distances(labels, areas, grid), np.inf)
+        keep[np.argsort(order, kind='stable')[rules.max_instances :]] = False
     selected: np.ndarray = keep[labels]
     return selected
 
 
+def _distances(labels: np.ndarray, areas: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """Squared distance of each instance's centroid from the centre of the image, in patches."""
+    places = np.indices(grid).reshape(2, -1)
+    sums = np.stack([np.bincount(labels, weights=axis) for axis in places])
+    middle = (np.array(grid)[:, None] - 1) / 2
+    distances: np.ndarray = ((sums / np.maximum(areas, 1) - middle) ** 2).sum(axis=0)
+    return distances
+
+
 def instance_guided_mask(
-    labels: np.ndarray,
+    objects: np.ndarray,
     num_masked: np.ndarray,
     rng: np.random.Generator,
     alpha: float = 0.75,
-    min_area: int = 1,
-    max_instances: int | None = None,
+    cap: float = 1.0,
 ) -> np.ndarray:
     """Mask objects before background: floor(alpha k) object patches, the rest outside (Eq. 7-8).
 
@@ -142,24 +173,26 @@ def instance_guided_mask(
     the mask is uniformly random (D4).
 
     Args:
-        labels: (N,) instance id of each patch, 0 for background.
+        objects: (N,) booleans, True on the objects; see :func:`select_objects`.
         num_masked: (M,) patches to mask per granularity, k.
         rng: Random source.
         alpha: Share of the masked patches that falls on objects, in (0.5, 1].
-        min_area: See :func:`select_objects`.
-        max_instances: See :func:`select_objects`.
+        cap: Largest share of the object patches to mask. A granularity that masks a larger share of
+            all its patches, k / N, masks that share of the objects, as a random mask would.
 
     Returns:
         (M, N) boolean masks; row m has ``num_masked[m]`` True.
     """
-    objects = select_objects(labels, min_area, max_instances)
-    num_objects = np.count_nonzero(objects)
-    num_background = len(labels) - num_objects
+    num_patches, num_objects = len(objects), np.count_nonzero(objects)
     if num_objects == 0:
-        return random_mask(num_masked, len(labels), rng)
+        return random_mask(num_masked, num_patches, rng)
     # The small term keeps floor() honest where alpha * k is whole but not exact in binary.
     on_objects = np.floor(alpha * num_masked + 1e-9).astype(np.int64)
-    on_objects = np.clip(on_objects, num_masked - num_background, num_objects)
+    most = num_objects
+    if cap < 1:
+        shares = np.maximum(cap, num_masked / num_patches)
+        most = np.floor(shares * num_objects + 1e-9).astype(np.int64)
+    on_objects = np.clip(on_objects, num_masked - (num_patches - num_objects), most)
     quotas = np.stack([num_masked - on_objects, on_objects], axis=1)
     return sample_in_regions(objects.astype(np.int64), quotas, rng)
 
@@ -169,10 +202,11 @@ def blend_top_k(
     weights: list[float],
     num_masked: np.ndarray,
     rng: np.random.Generator,
-) -> np.ndarray:
+) -> Masks:
     """Blend binary masks into scores and mask the k highest (Eq. 10-11).
 
-    Equal scores are decided at random, never by position (D5).
+    Equal scores are decided at random, never by position (D5). A masked patch is explained by the
+    strategy with the largest coefficient among those that mask it; equal ones share it.
 
     Args:
         masks: (M, N) boolean masks of the strategies.
@@ -181,21 +215,33 @@ def blend_top_k(
         rng: Random source.
 
     Returns:
-        (M, N) boolean masks; row m has ``num_masked[m]`` True.
+        (M, N) masks; row m has ``num_masked[m]`` True. The shares of each strategy.
     """
     # n binary masks give at most 2^n scores: rank those instead of all positions. Whole-number
     # ranks + uniform noise then sort by score and shuffle within equal scores.
-    codes: np.ndarray = np.zeros(masks[0].shape, np.uint8)
-    for bit, mask in enumerate(masks):
-        codes |= mask.astype(np.uint8) << bit
-    scores = [
-        sum(weight for bit, weight in enumerate(weights) if code >> bit & 1)
-        for code in range(2 ** len(weights))
-    ]
+    codes: np.ndarray = masks[0].astype(np.uint8)
+    for bit, mask in enumerate(masks[1:], 1):
+        codes |= mask.view(np.uint8) << bit
+    ranks, credits = _tables(tuple(weights))
+    order = np.argsort(ranks.take(codes) + rng.random(codes.shape), axis=1)
+    blended = _first_of(order, np.arange(codes.shape[1]) < num_masked[:, None])
+    counts = np.bincount(codes.ravel(), blended.ravel(), len(credits))
+    *found, total = (counts @ credits).tolist()
+    return Masks(blended, np.array(found) / max(total, 1))
+
+
+@lru_cache(maxsize=64)  # an epoch has one set of coefficients
+def _tables(weights: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """For each combination of strategies: rank of its score; whom its patches are due to, and 1."""
+    scores, credits = [], np.ones((2 ** len(weights), len(weights) + 1))
+    credits[:, :-1] = 0
+    for code in range(2 ** len(weights)):
+        chosen = [bit for bit in range(len(weights)) if code >> bit & 1]
+        scores.append(sum(weights[bit] for bit in chosen))
+        largest = [bit for bit in chosen if weights[bit] == max(weights[b] for b in chosen)]
+        credits[code, largest] = 1 / max(len(largest), 1)
     levels = sorted(set(scores), reverse=True)
-    ranks = np.array([levels.index(score) for score in scores])
-    order = np.argsort(ranks[codes] + rng.random(codes.shape), axis=1)
-    return _first_of(order, np.arange(codes.shape[1]) < num_masked[:, None])
+    return np.array([levels.index(score) for score in scores], np.float64), credits
 
 
 def _first_of(order: np.ndarray, chosen: np.ndarray) -> np.ndarray:
@@ -207,54 +253,56 @@ def _first_of(order: np.ndarray, chosen: np.ndarray) -> np.ndarray:
 
 def progressive_mask(
     num_masked: np.ndarray,
-    num_patches: int,
+    grid: tuple[int, int],
     alpha_s: float,
     alpha_i: float,
     rng: np.random.Generator,
     semantic_labels: np.ndarray | None = None,
     instance_labels: np.ndarray | None = None,
-    class_weights: dict[int, float] | None = None,
-    alpha: float = 0.75,
-    min_area: int = 1,
-    max_instances: int | None = None,
-) -> np.ndarray:
+    rules: MaskingRules = PRINTED,
+) -> Masks:
     """Blend semantic-guided, instance-guided and random masks and keep the top k (Eq. 10-11).
 
     A strategy whose coefficient is 0 is not drawn; one whose coefficient is 1 is the result.
 
     Args:
         num_masked: (M,) patches to mask per granularity.
-        num_patches: N.
+        grid: Rows and columns of patches.
         alpha_s: Coefficient of the semantic-guided mask.
         alpha_i: Coefficient of the instance-guided mask; the random mask has the remainder.
         rng: Random source.
         semantic_labels: (N,) class of each patch; None where ``alpha_s`` is 0.
         instance_labels: (N,) instance of each patch; None where ``alpha_i`` is 0.
-        class_weights: See :func:`semantic_guided_mask`.
-        alpha: See :func:`instance_guided_mask`.
-        min_area: See :func:`select_objects`.
-        max_instances: See :func:`select_objects`.
+        rules: Settings of the strategies.
 
     Returns:
-        (M, N) boolean masks; row m has ``num_masked[m]`` True.
+        (M, N) masks; row m has ``num_masked[m]`` True. The shares of :data:`STRATEGIES`.
 
     Raises:
         ValueError: The labels of a strategy that is drawn are missing.
     """
-    masks, weights = [], []
+    masks, weights, used = [], [], []
     if alpha_s > 0:
         if semantic_labels is None:
             raise ValueError(f'alpha_S is {alpha_s:g}: needs the semantic labels of the patches')
-        masks.append(semantic_guided_mask(semantic_labels, num_masked, rng, class_weights))
+        masks.append(semantic_guided_mask(semantic_labels, num_masked, rng, rules.class_weights))
         weights.append(alpha_s)
+        used.append(0)
     if alpha_i > 0:
         if instance_labels is None:
             raise ValueError(f'alpha_I is {alpha_i:g}: needs the instance labels of the patches')
-        masks.append(
-            instance_guided_mask(instance_labels, num_masked, rng, alpha, min_area, max_instances)
-        )
+        objects = select_objects(instance_labels, grid, rules)
+        masks.append(instance_guided_mask(objects, num_masked, rng, rules.alpha, rules.object_cap))
         weights.append(alpha_i)
+        used.append(1)
     if alpha_s + alpha_i < 1:
-        masks.append(random_mask(num_masked, num_patches, rng))
+        masks.append(random_mask(num_masked, grid[0] * grid[1], rng))
         weights.append(1 - alpha_s - alpha_i)
-    return masks[0] if len(masks) == 1 else blend_top_k(masks, weights, num_masked, rng)
+        used.append(2)
+    shares = np.zeros(len(STRATEGIES))
+    if len(masks) == 1:
+        shares[used[0]] = 1
+        return Masks(masks[0], shares)
+    blended = blend_top_k(masks, weights, num_masked, rng)
+    shares[used] = blended.shares
+    return Masks(blended.masks, shares)

@@ -9,6 +9,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from mmc2fmae.reproduce import results
+from mmc2fmae.reproduce.differences import difference_table
 from mmc2fmae.reproduce.lock import is_running
 from mmc2fmae.reproduce.plan import Plan, PlanError, Stage
 from mmc2fmae.reproduce.tables import Metric, Row, Table
@@ -333,6 +334,9 @@ def to_markdown(report: Report, out: Path) -> str:
         grid = [heads(report, table), *(printed(report, table, line) for line in lines)]
         parts.append(_grid([[_plain(cell) for cell in line] for line in grid]))
         parts += [_plain(text) for text in below(report, table)]
+        compared, about = differences(report, table)
+        if compared:
+            parts += [_grid([[_plain(cell) for cell in line] for line in compared]), about]
     if report.marks:
         parts.append('## Modified recipes')
         parts.append('\n'.join(f'- [{n}] {_plain(m)}' for n, m in enumerate(report.marks, 1)))
@@ -357,6 +361,28 @@ def below(report: Report, table: Table) -> list[str]:
         if line.row.note and line.seeds:
             found.append(f'{line.row.name}: {line.row.note}.')
     return found
+
+
+def differences(report: Report, table: Table) -> tuple[list[list[str]], str]:
+    """Return the differences between rows over equal seeds; see :func:`difference_table`."""
+    lines = report.lines[table.id]
+    names = [line.row.name for line in lines]
+    found: dict[str, dict[str, dict[int, float]]] = {}
+    for metric in table.metrics:
+        values = found.setdefault(metric.name_in(report.plan.preset.name), {})
+        known: list[dict[int, Stage]] = []
+        for line in lines:
+            stages = stages_of(report, table, line.row, metric.key)
+            if not stages or stages in known:  # rows of one and the same run do not differ
+                continue
+            known.append(stages)
+            name = line.row.name
+            values[name if names.count(name) == 1 else f'{name} ({line.row.id})'] = {
+                seed: report.results[stage.key]['metrics'][metric.key]['value']
+                for seed, stage in stages.items()
+                if stage.key in report.results
+            }
+    return difference_table(found)
 
 
 def stage_table(report: Report) -> tuple[list[str], list[list[str]]]:

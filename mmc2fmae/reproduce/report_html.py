@@ -46,6 +46,7 @@ def to_html(report: Report, out: Path) -> str:
             heads=texts.heads(report, table),
             rows=_rows(report, table),
             notes=texts.below(report, table),
+            differences=texts.differences(report, table),
             picture=_curves(report, table),
         )
         for table in report.plan.tables

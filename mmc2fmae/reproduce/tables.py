@@ -227,8 +227,8 @@ def load_tables(names: Iterable[str], suite: Suite) -> tuple[list[Table], Suite]
     """Read tables by name or by the path of a file of one's own.
 
     Args:
-        names: 'table1', 'table6' (all of its parts), 'all' (of the paper), 'semanticmim', or a
-            YAML file.
+        names: 'table1', 'table6' (all of its parts), 'all' (of the paper), 'semanticmim', 'masks',
+            or a YAML file.
         suite: See :func:`load_suite`.
 
     Returns:

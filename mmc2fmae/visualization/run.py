@@ -15,6 +15,7 @@ from mmpretrain.registry import DATASETS
 
 from mmc2fmae.engine.run_log import read_scalars
 from mmc2fmae.visualization.figures.autoencoder import load_autoencoder, still_pipeline
+from mmc2fmae.visualization.figures.curriculum import KINDS
 from mmc2fmae.visualization.reconstruction import draw_reconstructions
 
 
@@ -85,7 +86,7 @@ def build_still_dataset(cfg: Config, data_root: str | None, data_prefix: dict | 
 
 
 def draw_curves(figure: SubFigure, scalars: list[dict]) -> None:
-    """Draw losses per granularity and the curriculum's coefficients over the epochs.
+    """Draw losses per granularity, the curriculum's coefficients and what its masks hid.
 
     Args:
         figure: Where to draw.
@@ -104,15 +105,22 @@ def draw_curves(figure: SubFigure, scalars: list[dict]) -> None:
     losses.grid(alpha=0.3)
     alpha_s = np.array([r['alpha_S'] for r in scalars])
     alpha_i = np.array([r['alpha_I'] for r in scalars])
-    curriculum.plot(epochs, alpha_s, marker='.', label='alpha_S, semantic-guided')
-    curriculum.plot(epochs, alpha_i, marker='.', label='alpha_I, instance-guided')
-    curriculum.plot(
-        epochs, 1 - alpha_s - alpha_i, marker='.', label='1 - alpha_S - alpha_I, random'
-    )
+    weights = {
+        'alpha_S': alpha_s,
+        'alpha_I': alpha_i,
+        '1 - alpha_S - alpha_I': 1 - alpha_s - alpha_i,
+    }
+    for number, (name, values) in enumerate(weights.items()):
+        curriculum.plot(epochs, values, ':', color=f'C{number}', label=name)
+    for number, (name, about) in enumerate(KINDS.items()):
+        shares = [r.get(f'masked_{name}', np.nan) for r in scalars]  # not in older runs
+        curriculum.plot(epochs, shares, marker='.', color=f'C{number}', label=f'masked, {about}')
+    hidden = [r.get('objects_hidden', np.nan) for r in scalars]
+    curriculum.plot(epochs, hidden, '--', color='black', label='all objects hidden')
     curriculum.set(
-        xlabel='epoch', ylabel='weight of the mask', title='Masking curriculum (Eq. 10, Fig. 3)'
+        xlabel='epoch', ylabel='coefficient, share', title='Masking curriculum (Eq. 10, Fig. 3)'
     )
     curriculum.grid(alpha=0.3)
-    curriculum.legend(fontsize=8, loc='center right')
+    curriculum.legend(fontsize=7, loc='center right')
     if names:
         losses.legend(fontsize=8)

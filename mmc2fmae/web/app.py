@@ -91,6 +91,8 @@ def describe_view(view: View, seconds: float) -> dict:
     """Return a view in JSON types, pictures as data URLs."""
     return dict(
         alphas=view.alphas,
+        shares=view.shares,
+        objects_hidden=view.objects_hidden,
         visible=view.visible,
         pictures={
             name: {

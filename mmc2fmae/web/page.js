@@ -276,6 +276,9 @@ function show(view) {
   const [alphaS, alphaI] = view.alphas.map((value) => value.toFixed(2));
   byId('alphas').textContent = `${alphaS} semantic + ${alphaI} instance + `
     + `${Math.abs(1 - view.alphas[0] - view.alphas[1]).toFixed(2)} random`;
+  const [fromS, fromI, fromR] = view.shares.map((value) => `${(100 * value).toFixed(0)} %`);
+  byId('masked-by').textContent = `In this mask: ${fromS} semantic, ${fromI} instance, ${fromR} random.`
+    + (view.objects_hidden ? ' No token of an object is visible.' : '');
   byId('rgb-heading').textContent = !about.normalises ? '' : byId('target-stats').checked
     ? "predicted pixels are un-normalised with the target patches' mean and deviation"
     : 'predicted pixels are the raw normalised output, around the mean colour';

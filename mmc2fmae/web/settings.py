@@ -178,24 +178,25 @@ def draw_masks(
     inputs: dict[str, Tensor],
     cells: dict[str, int],
     rng: np.random.Generator,
-) -> dict[str, np.ndarray]:
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Draw masks as in training, with given numbers of visible tokens (paper III-D).
 
     Args:
         masking: Masking transform of the training; its settings count, not its curriculum.
-        alphas: alpha_S and alpha_I of Eq. 10.
+        alphas: alpha_S and alpha_I of Eq. 10; with the blend 'draw', one strategy is drawn.
         counts: Visible tokens of each granularity.
         inputs: rgb (3, H, W) and label maps (h, w) of the sample, as far as it has them.
         cells: Side of a patch in map pixels, per granularity.
         rng: Random source.
 
     Returns:
-        (N,) booleans per granularity, True where masked.
+        (N,) booleans per granularity, True where masked, and the share of the masked patches that
+        each of ``STRATEGIES`` of :mod:`mmc2fmae.masking` explains.
 
     Raises:
         ValueError: The masks are guided by a map that the sample does not have.
     """
-    labels = {}
+    labels, alphas = {}, masking.rules.of_sample(alphas, rng)
     for name, alpha in zip(GUIDES, alphas, strict=True):
         if alpha > 0 and name not in inputs:
             raise ValueError(
@@ -203,17 +204,14 @@ def draw_masks(
                 'upload one, or choose Random'
             )
         labels[name] = patch_labels(inputs[name].numpy(), cells[name]) if alpha > 0 else None
-    num_patches = inputs['rgb'].shape[1] * inputs['rgb'].shape[2] // cells['rgb'] ** 2
-    masks = progressive_mask(
-        num_patches - np.array(list(counts.values())),
-        num_patches,
+    rows, columns = (side // cells['rgb'] for side in inputs['rgb'].shape[1:])
+    masks, shares = progressive_mask(
+        rows * columns - np.array(list(counts.values())),
+        (rows, columns),
         *alphas,
         rng,
         semantic_labels=labels['semantic'],
         instance_labels=labels['instance'],
-        class_weights=masking.class_weights,
-        alpha=masking.alpha,
-        min_area=masking.min_area,
-        max_instances=masking.max_instances,
+        rules=masking.rules,
     )
-    return dict(zip(counts, masks, strict=True))
+    return dict(zip(counts, masks, strict=True)), shares

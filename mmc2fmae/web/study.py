@@ -11,6 +11,7 @@ from mmpretrain.registry import TRANSFORMS
 from torch import Tensor
 
 from mmc2fmae.errors import CheckpointMismatch
+from mmc2fmae.masking import count_hidden
 from mmc2fmae.visualization.colours import label_palette, legend_of, semantic_palette
 from mmc2fmae.visualization.figures.attention import attention_weights, picture_of, query_map
 from mmc2fmae.visualization.figures.autoencoder import Autoencoder, load_autoencoder, masking_of
@@ -54,6 +55,8 @@ class View:
 
     Attributes:
         alphas: alpha_S and alpha_I of Eq. 10.
+        shares: Share of the masked patches that each of ``STRATEGIES`` explains.
+        objects_hidden: Whether no token of an object is visible; None without objects.
         visible: Visible tokens of each granularity.
         pictures: (S, S, 3) uint8 pictures ``visible``, ``predicted`` and ``original`` of each
             granularity; None where the sample has no map.
@@ -65,6 +68,8 @@ class View:
     """
 
     alphas: tuple[float, float]
+    shares: list[float]
+    objects_hidden: bool | None
     visible: dict[str, int]
     pictures: dict[str, dict[str, np.ndarray | None]]
     losses: dict[str, dict[str, float | None]]
@@ -144,7 +149,12 @@ class Study:
         )
         present = {name: scene.inputs[name][0] for name in scene.present}
         cells = self.model.backbone.cells
-        drawn = draw_masks(self.masking, alphas, counts, present, cells, rng)
+        drawn, shares = draw_masks(self.masking, alphas, counts, present, cells, rng)
+        hidden = None
+        if 'instance' in present:
+            maps = present['instance'].numpy()[None]
+            count, number = count_hidden(maps, [mask[None] for mask in drawn.values()])
+            hidden = bool(count) if number else None
         masks = {name: torch.from_numpy(mask)[None] for name, mask in drawn.items()}
         with self._lock, torch.no_grad():
             predicted, losses = self._reconstruct(scene.inputs, masks, settings.target_stats)
@@ -158,7 +168,9 @@ class Study:
                 losses[name] = dict.fromkeys(losses[name])
         attention, peak = self._attention_picture(weights, scene, settings.query)
         legends = {name: self._legend(name, scene, predicted[name]) for name in self.names}
-        return View(alphas, counts, pictures, losses, legends, attention, peak)
+        return View(
+            alphas, shares.tolist(), hidden, counts, pictures, losses, legends, attention, peak
+        )
 
     def _reconstruct(
         self, inputs: dict[str, Tensor], masks: dict[str, Tensor], target_stats: bool

@@ -1,9 +1,12 @@
 import copy
+import inspect
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmpretrain.registry import TRANSFORMS
 
+from mmc2fmae.checkpoints.embedded import DATASET as LISTED
 from mmc2fmae.checkpoints.embedded import check, parse_config, read_embedded
 from mmc2fmae.errors import CheckpointMismatch
 
@@ -171,3 +174,9 @@ def test_a_part_whose_type_is_open_needs_one():
     assert check(dict(type='One', a=1), types, 'part') == dict(type='One', a=1)
     with pytest.raises(ValueError, match=r"part\.type is None, expected 'One' or 'Two'"):
         check(dict(a=1), types, 'part')
+
+
+@pytest.mark.parametrize('name', LISTED['MultiGranularDataset']['pipeline'])
+def test_every_option_of_a_transform_of_the_pre_training_is_read(name):
+    options = list(inspect.signature(TRANSFORMS.get(name)).parameters)
+    assert list(LISTED['MultiGranularDataset']['pipeline'][name]) == options

@@ -197,7 +197,7 @@ def test_semantic_map_from_instances():
 
 
 class TestMasking:
-    def packed(self, size=32, **options):
+    def packed(self, size=32, more={}, **options):  # noqa: B006
         maps = np.zeros((size // 2, size // 2), np.uint8)
         results = dict(
             rgb=np.zeros((size, size, 3), np.uint8),
@@ -207,7 +207,7 @@ class TestMasking:
             rng=np.random.default_rng(0),
             progress=0.25,
         )
-        return ProgressiveMasking(patch_size=8, **options).transform(results)['masks']
+        return ProgressiveMasking(patch_size=8, **options).transform(results | more)['masks']
 
     @pytest.mark.parametrize('num_visible', [1, 8, 48])
     def test_visible_tokens_sum_to_the_budget(self, num_visible):
@@ -240,9 +240,52 @@ class TestMasking:
         with pytest.raises(ValueError, match=r"guided by the instance map.*curriculum='RD'"):
             ProgressiveMasking(granularities=('rgb', 'semantic'))
 
+    @pytest.mark.parametrize('option', [dict(object_cap=0.9), dict(prefer='central')])
+    def test_choosing_objects_needs_instance_maps(self, option):
+        wanted = r"without instance maps there are no objects.*\['rgb', 'semantic'\]"
+        with pytest.raises(ValueError, match=wanted):
+            ProgressiveMasking(('rgb', 'semantic'), curriculum='SG', max_instances=1, **option)
+
+    def test_a_cap_below_what_is_masked_is_refused_with_the_lowest_that_is_not(self):
+        assert self.packed(num_visible=12, object_cap=0.75)
+        with pytest.raises(ValueError, match=r'36 of 48 tokens are masked: expected 0\.75 to 1'):
+            self.packed(num_visible=12, object_cap=0.7)
+
+    def test_a_drawn_strategy_holds_for_all_granularities(self):
+        # The left half, 8 of 16 patches, is an object of its own class; 12 patches are masked. Of
+        # these floor(0.75 x 12) = 9 would be its own guided by the instances, so all 8 are; guided
+        # by the semantics it is one half, 6.
+        maps = np.zeros((16, 16), np.uint8)
+        maps[:, :8] = 1
+        seen = set()
+        for seed in range(40):
+            more = dict(instance=maps, semantic=maps, rng=np.random.default_rng(seed))
+            options = dict(num_visible=12, concentration=1e9, blend='draw')
+            masks = self.packed(more=more, **options)  # t = 0.25: one half each
+            hidden = {int(mask.reshape(4, 4)[:, :2].sum()) for mask in masks.values()}
+            assert len(hidden) == 1
+            seen |= hidden
+        assert seen == {6, 8}
+
+    @pytest.mark.parametrize('t', [0, 0.1, 0.25, 0.4, 0.6, 1])
+    @pytest.mark.parametrize('blend', ['top-k', 'draw'])
+    def test_shares_of_the_strategies_add_up(self, blend, t):
+        masking = ProgressiveMasking(patch_size=8, num_visible=8, blend=blend)
+        results = dict(
+            rgb=np.zeros((32, 32, 3), np.uint8),
+            instance=np.eye(16, dtype=np.uint8),
+            semantic=np.eye(16, dtype=np.uint8),
+            granularities=['rgb', 'instance', 'semantic'],
+            rng=np.random.default_rng(3),
+            progress=t,
+        )
+        shares = masking.transform(results)['mask_shares']
+        assert shares.shape == (3,) and shares.sum() == pytest.approx(1)
+        assert blend == 'top-k' or set(shares) == {0, 1}
+
     def test_repr_prints_the_settings(self):
-        text = repr(ProgressiveMasking(num_visible=147, alpha=0.8))
-        assert 'num_visible=147' in text and 'alpha=0.8' in text
+        text = repr(ProgressiveMasking(num_visible=147, alpha=0.8, blend='draw'))
+        assert 'num_visible=147' in text and 'alpha=0.8' in text and "blend='draw'" in text
 
 
 class TestDepth:

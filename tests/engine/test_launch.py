@@ -4,6 +4,7 @@ import argparse
 import json
 from uuid import uuid4
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -65,11 +66,28 @@ def test_log_shows_losses_curriculum_budget_and_speed(config_file, tmp_path):
     (log,) = (tmp_path / 'run').glob('*/vis_data/scalars.json')
     records = [json.loads(line) for line in log.read_text().splitlines()]
     assert [(r['alpha_S'], r['alpha_I']) for r in records[::3]] == [(1, 0), (0, 1), (0, 0)]
+    shares = [[r[f'masked_{name}'] for name in ('SG', 'IG', 'RD')] for r in records]
+    assert shares == [[1, 0, 0]] * 3 + [[0, 1, 0]] * 3 + [[0, 0, 1]] * 3
+    assert all(0 <= r['objects_hidden'] <= 1 for r in records)
     for record in records:
         names = ('rgb', 'instance', 'semantic')
         assert sum(record[f'visible_{n}'] for n in names) == pytest.approx(8, abs=1e-4)
         assert record['loss'] == pytest.approx(sum(record[f'loss_{n}'] for n in names), rel=1e-4)
         assert record['images_per_s'] > 0 and record['memory'] > 0
+
+
+def test_what_masks_hide_is_logged_as_the_mean_of_the_epoch_so_far(config_file, tmp_path):
+    runner = run(config_file, '--work-dir', tmp_path / 'run', 'ProgressiveMasking.blend=draw')
+    hook = next(h for h in runner.hooks if type(h).__name__ == 'PretrainLogHook')
+    (log,) = (tmp_path / 'run').glob('*/vis_data/scalars.json')
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    # Epochs have 3 iterations of 4 samples; each sample takes one strategy.
+    for number, record in enumerate(records):
+        counts = [record[f'masked_{name}'] * 4 * (number % 3 + 1) for name in ('SG', 'IG', 'RD')]
+        assert counts == pytest.approx(np.round(counts), abs=0.01)
+        assert sum(counts) == pytest.approx(4 * (number % 3 + 1), abs=0.01)
+    assert hook.samples == 12 and records[-1]['masked_RD'] == 1
+    assert records[-1]['objects_hidden'] == pytest.approx(hook.hidden / hook.with_objects, abs=1e-4)
 
 
 def test_run_records_versions_and_commit(config_file, tmp_path):
@@ -184,6 +202,18 @@ class TestBadInput:
                 ['ProgressiveMasking.alpha=0.4'],
                 ValueError,
                 'alpha is 0.4: expected more than 0.5',
+            ),
+            (['ProgressiveMasking.blend=top_k'], ValueError, 'did you mean top-k'),
+            (
+                ['ProgressiveMasking.object_cap=0.5'],
+                ValueError,
+                r'40 of 48 tokens are masked: expected 0.834 to 1, or num_visible of at least 24',
+            ),
+            (['ProgressiveMasking.prefer=central'], ValueError, 'set max_instances'),
+            (
+                ['ProgressiveMasking.curriculum.alpha_s=[[0,1]]'],
+                ValueError,
+                'curriculum',
             ),
             (
                 ['--cfg-options', 'model.backbone.img_size=64'],

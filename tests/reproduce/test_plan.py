@@ -65,6 +65,12 @@ def test_a_row_of_several_protocols_is_pre_trained_once():
     assert (mini['pretrain'], mini['classification'], mini['robustness']) == (6, 7, 7)
 
 
+def test_the_table_of_masks_shares_the_printed_and_the_random_ones_with_the_papers_tables():
+    assert counts(['masks'], 'paper') == dict(pretrain=6, classification=6, detection=6)
+    paper, both = (counts(names, 'mini')['pretrain'] for names in (['all'], ['all', 'masks']))
+    assert both == paper + 3 * 4
+
+
 def test_downstream_models_have_as_many_class_tokens_as_there_were_proxies():
     tables, suite = load_tables(['semanticmim'], load_suite())
     plan = make_plan(tables, pick_rows(tables, None), suite, suite.presets['mini'], seeds=[0])

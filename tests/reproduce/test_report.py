@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from mmc2fmae.reproduce import results, runner
-from mmc2fmae.reproduce.report import MixedProtocols, make_report, to_csv, to_latex, to_markdown
+from mmc2fmae.reproduce.report import (
+    MixedProtocols,
+    differences,
+    make_report,
+    to_csv,
+    to_latex,
+    to_markdown,
+)
 from mmc2fmae.reproduce.report_html import to_html, write_report
 
 
@@ -45,7 +52,8 @@ def rows_of(markdown, title):
     """Cells of the Markdown table below a head line."""
     part = markdown.partition(f'## {title}\n')[2]
     lines = [line for line in part.splitlines() if line.startswith('|')]
-    end = next((i for i, line in enumerate(lines) if i > 1 and line.startswith('| stage')), None)
+    others = ('| stage', '| difference')
+    end = next((i for i, line in enumerate(lines) if i > 1 and line.startswith(others)), None)
     cells = [re.split(r'(?<!\\)\|', line)[1:-1] for line in lines[:end]]
     return [[cell.strip().replace('\\', '') for cell in line] for line in cells]
 
@@ -60,6 +68,33 @@ def test_a_miniature_shows_mean_deviation_and_the_difference_from_the_reference(
         ['B', '—', '61.5 (+11.5)', '45.0 ± 0.0 (+14.0)', '2', 'tiny-ft@1, mini'],
     ]
     assert report.left_out['tablea'] == 2
+
+
+def test_differences_over_equal_seeds_stand_below_the_table(bench, filled):
+    report = make_report(filled, bench.work_dir)
+    lines, about = differences(report, filled.tables[0])
+    assert lines == [
+        ['difference', 'Acc.', 'seeds'],
+        # 10 and 12: 11 and 12.706 x 1.414 / sqrt(2); 15 and 13; 5 and 1 with a deviation of 2.828,
+        # t / sqrt(n) below 3 / 2.828 = 1.061: 2.571 / sqrt(6) = 1.050.
+        ['A - Scratch', '+11.0 ± 12.7 (3)', '2'],
+        ['B - Scratch', '+14.0 ± 12.7', '2'],
+        ['B - A', '+3.0 ± 25.4 (6)', '2'],
+    ]
+    for text in (to_markdown(report, bench.work_dir), to_html(report, bench.work_dir)):
+        assert 'B - A' in text and about in text
+    one = make_report(bench.plan('mini', tables=['tablea'], seeds=[0]), bench.work_dir)
+    assert differences(one, filled.tables[0]) == ([], '')
+    assert 'confidence' not in to_markdown(one, bench.work_dir) + to_html(one, bench.work_dir)
+
+
+def test_rows_of_one_and_the_same_run_are_not_compared(bench):
+    path = bench.root / 'tablea.yaml'
+    path.write_text(path.read_text().replace('mini: {pretrain: b.py}', 'mini: {pretrain: a.py}'))
+    plan = bench.plan('mini', tables=['tablea'])
+    run(bench, plan)
+    lines, _ = differences(make_report(plan, bench.work_dir), plan.tables[0])
+    assert [line[0] for line in lines] == ['difference', 'A - Scratch']
 
 
 def test_the_papers_preset_shows_ours_minus_the_papers_and_what_is_missing(bench):

@@ -117,6 +117,7 @@ def use_controls(page, tmp_path):
     changed_by(page, lambda: page.check('input[value=curriculum]'))
     changed = changed_by(page, lambda: page.fill('#t', '0.1'))
     assert page.inner_text('#alphas') == '0.80 semantic + 0.20 instance + 0.00 random'
+    assert page.inner_text('#masked-by').startswith('In this mask: 100 % semantic, 0 % instance')
     assert 'rgb-visible' in changed and 'rgb-original' not in changed
 
     changed_by(page, lambda: page.check('input[value=chosen]'))

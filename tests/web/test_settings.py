@@ -26,7 +26,7 @@ def make_inputs():
 def draw(alphas, inputs=None, seed=0, **counts):
     masking = ProgressiveMasking(patch_size=8, num_visible=8)
     rng = np.random.default_rng(seed)
-    return draw_masks(masking, alphas, counts, inputs or make_inputs(), CELLS, rng)
+    return draw_masks(masking, alphas, counts, inputs or make_inputs(), CELLS, rng)[0]
 
 
 @pytest.mark.parametrize('total', [1, 8, 47, 48])
@@ -68,14 +68,18 @@ def test_masks_are_those_of_training_for_the_same_draws():
     inputs['semantic'][4:9, 3:14] = 7
     sample = {name: value.numpy() for name, value in inputs.items()}
     for curriculum, t in (('SG', 0), ('IG', 0), ('RD', 0), ('SG-IG-RD', 0.3)):
-        masking = ProgressiveMasking(patch_size=8, num_visible=8, curriculum=curriculum)
-        results = dict(sample, rgb=np.zeros((32, 32, 3)), granularities=ALL, progress=t)
-        expected = masking(dict(results, rng=np.random.default_rng(5)))['masks']
-        rng = np.random.default_rng(5)
-        counts = choose_counts(read_settings(controls()), ALL, ALL, 16, 1.0, rng)
-        masks = draw_masks(masking, masking.curriculum(t), counts, inputs, CELLS, rng)
-        for name in ALL:
-            assert (masks[name] == expected[name]).all()
+        for options in ({}, dict(blend='draw'), dict(object_cap=0.9)):
+            masking = ProgressiveMasking(
+                patch_size=8, num_visible=8, curriculum=curriculum, **options
+            )
+            results = dict(sample, rgb=np.zeros((32, 32, 3)), granularities=ALL, progress=t)
+            expected = masking(dict(results, rng=np.random.default_rng(5)))
+            rng = np.random.default_rng(5)
+            counts = choose_counts(read_settings(controls()), ALL, ALL, 16, 1.0, rng)
+            masks, shares = draw_masks(masking, masking.curriculum(t), counts, inputs, CELLS, rng)
+            assert (shares == expected['mask_shares']).all()
+            for name in ALL:
+                assert (masks[name] == expected['masks'][name]).all()
 
 
 def test_semantic_guided_masks_take_from_every_class_by_its_area():

@@ -93,6 +93,29 @@ def test_the_strategy_decides_the_mixture(study, scene, strategy, t, alphas):
     assert study.view(scene, settings(strategy=strategy, t=t)).alphas == pytest.approx(alphas)
 
 
+@pytest.mark.parametrize(
+    ('strategy', 't', 'shares'),
+    [
+        ('SG', 0.9, [1, 0, 0]),
+        ('RD', 0.1, [0, 0, 1]),
+        ('curriculum', 0.2, [1, 0, 0]),  # 0.6 and 0.4: top-k is the semantic-guided mask
+        ('curriculum', 0.3, [0, 1, 0]),
+    ],
+)
+def test_a_view_says_which_strategy_explains_its_masks(study, scene, strategy, t, shares):
+    assert study.view(scene, settings(strategy=strategy, t=t)).shares == shares
+
+
+def test_a_view_says_whether_any_token_of_an_object_is_visible(study, scene):
+    none = dict(rgb=0, instance=0, semantic=0)
+    assert study.view(scene, settings(visible=none | dict(rgb=16))).objects_hidden is False
+    scene.inputs['instance'][:] = 0
+    assert study.view(scene, settings(visible=none | dict(rgb=16))).objects_hidden is None
+    scene.inputs['instance'][:, :4, :4] = 1  # one patch of sixteen
+    guided = settings(visible=none | dict(rgb=4), strategy='IG')
+    assert study.view(scene, guided).objects_hidden is True
+
+
 def test_a_photograph_alone_has_its_maps_predicted(study):
     sample = find_examples(study)[0]
     scene = study.read('alone', dict(rgb=sample.files['rgb']))
@@ -103,7 +126,7 @@ def test_a_photograph_alone_has_its_maps_predicted(study):
         assert grey_patches(view.pictures[name]['visible']).all()
         assert not grey_patches(view.pictures[name]['predicted']).all()
         assert view.losses[name] == {name: None}
-    assert view.losses['rgb']['rgb'] > 0
+    assert view.losses['rgb']['rgb'] > 0 and view.objects_hidden is None
     with pytest.raises(ValueError, match='semantic-guided masking needs a map'):
         study.view(scene, settings(strategy='SG'))
 

@@ -1,4 +1,4 @@
-"""ImageNet-1K for fine-tuning, with the augmentations of the paper (IV-B)."""
+"""ImageNet-1K for fine-tuning, with the augmentations of the paper (IV-A)."""
 
 train_pipeline = [
     dict(type='KeyedRandomness'),

@@ -1,4 +1,4 @@
-"""Mask R-CNN on a plain ViT-B (paper IV-C, D13): mmdet's heads on a pyramid of four blocks."""
+"""Mask R-CNN on a plain ViT-B (paper IV-A, D13): mmdet's heads on a pyramid of four blocks."""
 
 _base_ = 'mmdet::_base_/models/mask-rcnn_r50_fpn.py'
 

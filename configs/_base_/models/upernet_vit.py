@@ -1,4 +1,4 @@
-"""UperNet on a plain ViT-B (paper IV-C, D14): a pyramid of four blocks, auxiliary FCN head."""
+"""UperNet on a plain ViT-B (paper IV-A, D14): a pyramid of four blocks, auxiliary FCN head."""
 
 _base_ = 'mmseg::_base_/models/upernet_mae.py'
 

@@ -1,4 +1,4 @@
-"""Fine-tuning on ImageNet for 100 epochs after 1600 epochs of pre-training (IV-B)."""
+"""Fine-tuning on ImageNet for 100 epochs after 1600 epochs of pre-training (IV-A)."""
 
 optim_wrapper = dict(
     type='AmpOptimWrapper',

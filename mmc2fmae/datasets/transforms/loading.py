@@ -85,7 +85,8 @@ class PackMultiGranular(BaseTransform):
     """Turn a sample into plain tensors that the default collate stacks.
 
     The batch has ``inputs`` (rgb (B, 3, H, W) uint8, maps (B, h, w)), ``masks`` (B, N) per
-    granularity, ``gt_label`` of labelled sets, and ``path`` and ``skipped`` strings.
+    granularity with the ``mask_shares`` (B, 3) of the strategies, ``gt_label`` of labelled sets,
+    and ``path`` and ``skipped`` strings.
     """
 
     def transform(self, results: dict) -> dict:
@@ -100,6 +101,8 @@ class PackMultiGranular(BaseTransform):
             packed['gt_label'] = results['gt_label']
         if 'masks' in results:
             packed['masks'] = {g: torch.from_numpy(m) for g, m in results['masks'].items()}
+        if 'mask_shares' in results:
+            packed['mask_shares'] = torch.from_numpy(results['mask_shares'])
         return packed
 
     def __repr__(self) -> str:

@@ -4,7 +4,13 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 
-from mmc2fmae.masking import build_curriculum, patch_labels, progressive_mask, sample_visible_counts
+from mmc2fmae.masking import (
+    MaskingRules,
+    build_curriculum,
+    patch_labels,
+    progressive_mask,
+    sample_visible_counts,
+)
 
 
 @TRANSFORMS.register_module()
@@ -19,13 +25,16 @@ class ProgressiveMasking(BaseTransform):
         num_visible: Visible tokens over all granularities, V (D1).
         curriculum: Name of a preset (Tables VIb-c) or ``dict(alpha_s=knots, alpha_i=knots)``.
         concentration: Dirichlet concentration of the token budget (D2).
-        alpha: Share of masked patches that falls on objects, in (0.5, 1] (Eq. 8).
-        min_area: Smallest instance that guides the mask, in patches (D4).
-        max_instances: Most instances that guide the mask, the largest first (D4).
-        class_weights: Weights w_c of Eq. 5 by class id; others weigh 1.
+        alpha: See :class:`mmc2fmae.masking.MaskingRules`, as for the following.
+        min_area: Smallest instance that guides the mask.
+        max_instances: Most instances that guide the mask.
+        class_weights: Weights w_c of Eq. 5.
+        blend: 'top-k' as printed, or 'draw': a sample takes one strategy.
+        object_cap: Most of the objects' patches that an instance-guided mask takes.
+        prefer: Which instances ``max_instances`` keeps, 'largest' or 'central'.
 
     Raises:
-        ValueError: An option is out of range, or the curriculum needs a map that is not read.
+        ValueError: An option is unknown or out of range, or a map that guides is not read.
     """
 
     def __init__(
@@ -39,20 +48,26 @@ class ProgressiveMasking(BaseTransform):
         min_area: int = 1,
         max_instances: int | None = None,
         class_weights: dict | None = None,
+        blend: str = 'top-k',
+        object_cap: float = 1.0,
+        prefer: str = 'largest',
     ) -> None:
         self.granularities = tuple(granularities)
         self.patch_size = patch_size
         self.num_visible = num_visible
         self.curriculum = build_curriculum(curriculum)
         self.concentration = concentration
-        self.alpha = alpha
-        self.min_area = min_area
-        self.max_instances = max_instances
-        self.class_weights = class_weights
-        if not 0.5 < alpha <= 1:
-            raise ValueError(f'alpha is {alpha}: expected more than 0.5 and at most 1 (Eq. 8)')
+        self.rules = MaskingRules(
+            blend, alpha, min_area, max_instances, prefer, object_cap, class_weights
+        )
         if concentration <= 0:
             raise ValueError(f'concentration is {concentration}: expected a positive number')
+        if self.rules.choose_objects and 'instance' not in self.granularities:
+            raise ValueError(
+                f'object_cap is {object_cap} and prefer {prefer!r}, but without instance maps '
+                f'there are no objects: the granularities are {list(self.granularities)}; add '
+                "'instance' or leave both out"
+            )
         for name, knots in (
             ('semantic', self.curriculum.alpha_s),
             ('instance', self.curriculum.alpha_i),
@@ -64,11 +79,14 @@ class ProgressiveMasking(BaseTransform):
                 )
 
     def transform(self, results: dict) -> dict:
-        """Add ``masks``: a dict of (N,) boolean arrays per granularity, True where masked.
+        """Add ``masks`` and ``mask_shares``.
+
+        ``masks`` is a dict of (N,) boolean arrays per granularity, True where masked;
+        ``mask_shares`` the share of masked patches that each of ``STRATEGIES`` explains.
 
         Raises:
             ValueError: The image is no multiple of the patch, has fewer than ``num_visible``
-                tokens, or lacks a granularity.
+                tokens or too many for ``object_cap``, or lacks a granularity.
         """
         unknown = [g for g in self.granularities if g not in results['granularities']]
         if unknown:
@@ -78,40 +96,41 @@ class ProgressiveMasking(BaseTransform):
                 'data_prefix of the dataset'
             )
         rng = results['rng']
-        num_patches = self._num_patches(*results['rgb'].shape[:2])
-        alpha_s, alpha_i = self.curriculum(results['progress'])
+        grid = self._grid(*results['rgb'].shape[:2])
+        num_patches = grid[0] * grid[1]
         visible = sample_visible_counts(
             len(self.granularities), self.num_visible, num_patches, rng, self.concentration
         )
-        masks = progressive_mask(
+        alpha_s, alpha_i = self.rules.of_sample(self.curriculum(results['progress']), rng)
+        masks, shares = progressive_mask(
             num_patches - visible,
-            num_patches,
+            grid,
             alpha_s,
             alpha_i,
             rng,
             semantic_labels=self._patch_labels(results, 'semantic') if alpha_s else None,
             instance_labels=self._patch_labels(results, 'instance') if alpha_i else None,
-            class_weights=self.class_weights,
-            alpha=self.alpha,
-            min_area=self.min_area,
-            max_instances=self.max_instances,
+            rules=self.rules,
         )
         results['masks'] = dict(zip(self.granularities, masks, strict=True))
+        results['mask_shares'] = shares
         return results
 
-    def _num_patches(self, height: int, width: int) -> int:
+    def _grid(self, height: int, width: int) -> tuple[int, int]:
         if height % self.patch_size or width % self.patch_size:
             raise ValueError(
                 f'image size {height} x {width} is no multiple of patch_size {self.patch_size}'
             )
-        num_patches = (height // self.patch_size) * (width // self.patch_size)
+        grid = height // self.patch_size, width // self.patch_size
+        num_patches = grid[0] * grid[1]
         total = len(self.granularities) * num_patches
         if not 0 < self.num_visible <= total:
             raise ValueError(
                 f'num_visible is {self.num_visible}: expected 1 to {total} '
                 f'({len(self.granularities)} granularities x {num_patches} patches)'
             )
-        return num_patches
+        self.rules.check_cap(self.num_visible, total)
+        return grid
 
     def _patch_labels(self, results: dict, granularity: str) -> np.ndarray:
         labels = results[granularity]
@@ -123,6 +142,5 @@ class ProgressiveMasking(BaseTransform):
             f'{type(self).__name__}(granularities={self.granularities}, '
             f'patch_size={self.patch_size}, num_visible={self.num_visible}, '
             f'curriculum={self.curriculum}, concentration={self.concentration}, '
-            f'alpha={self.alpha}, min_area={self.min_area}, max_instances={self.max_instances}, '
-            f'class_weights={self.class_weights})'
+            f'rules={self.rules})'
         )

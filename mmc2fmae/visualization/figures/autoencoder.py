@@ -45,7 +45,8 @@ def read_config(source: str | Path) -> Config:
 
 def masking_of(cfg: Config) -> dict | None:
     """Return the masking transform of a pre-training config, None where there is none."""
-    steps = cfg.train_dataloader.dataset.get('pipeline', [])
+    dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
+    steps = dataset.get('pipeline') or []
     return next((step for step in steps if step['type'] == 'ProgressiveMasking'), None)
 
 
