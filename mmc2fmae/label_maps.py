@@ -90,10 +90,11 @@ def _plain_ids(content: bytes) -> np.ndarray | None:
     if content[:8] != _PNG_START or content[12:16] != b'IHDR' or content[24:29] != _PLAIN:
         return None
     width, height = struct.unpack('>II', content[16:24])
-    view, place, packed = memoryview(content), 33, []
+    packed: list[bytes] = []
+    place = 33
     while (kind := content[place + 4 : place + 8]) == b'IDAT':
         end = place + 8 + int.from_bytes(content[place : place + 4], 'big')
-        packed.append(view[place + 8 : end])
+        packed.append(content[place + 8 : end])
         place = end + 4
     if kind != b'IEND' or not packed or not 0 < width * height < LARGE_PIXELS:
         return None
@@ -103,8 +104,8 @@ def _plain_ids(content: bytes) -> np.ndarray | None:
         first = unpack.decompress(packed[0], 1)
         if first != b'\0':  # filtered from the first row on
             return None
-        rest = [unpack.unconsumed_tail, *packed[1:]]
-        rows = first + unpack.decompress(b''.join(rest), size)
+        rest = b''.join([unpack.unconsumed_tail, *packed[1:]])
+        rows = first + unpack.decompress(rest, size)
     except (OSError, zlib.error):  # damaged: Pillow says how
         return None
     if len(rows) != size or not unpack.eof:
