@@ -247,24 +247,21 @@ def _decode_jpeg(image: Image.Image) -> np.ndarray | None:
     import cv2  # here, as many commands read no pixels
 
     rgb = getattr(cv2, 'IMREAD_COLOR_RGB', None)  # OpenCV before 4.11 knows BGR alone
-    place = file.tell()
+    if rgb is None or file.seek(0, os.SEEK_END) > _LARGEST_JPEG:
+        return None
+    file.seek(0)
+    content = file.read()
+    if not _is_one_scan(content):
+        return None
     try:
-        size = file.seek(0, os.SEEK_END)
-        if rgb is None or size > _LARGEST_JPEG:
-            return None
-        file.seek(0)
-        content = np.empty(size, np.uint8)
-        if file.readinto(content) != size or not _is_one_scan(content):
-            return None
-        pixels: np.ndarray | None = cv2.imdecode(content, rgb | cv2.IMREAD_IGNORE_ORIENTATION)
+        flags = rgb | cv2.IMREAD_IGNORE_ORIENTATION
+        pixels: np.ndarray | None = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     except cv2.error:
         return None
-    finally:
-        file.seek(place)
     return pixels if pixels is not None and pixels.shape[1::-1] == image.size else None
 
 
-def _is_one_scan(content: np.ndarray) -> bool:
+def _is_one_scan(content: bytes) -> bool:
     """Whether one sequential scan runs to the end of a JPEG, without a marker out of place.
 
     Where it is cut short or a marker is damaged, OpenCV paints grey and says nothing.
@@ -273,7 +270,7 @@ def _is_one_scan(content: np.ndarray) -> bool:
     while place + 4 <= len(content) and content[place] == _MARK:
         kind = content[place + 1]
         if kind == _SCAN:
-            scan = content[place + 2 :]
+            scan = np.frombuffer(content, np.uint8, offset=place + 2)
             marks = np.flatnonzero(scan[:-1] == _MARK)
             after = scan[marks + 1]
             # A zero is a stuffed byte, D0 to D7 are where decoding may start anew, D9 is the end.
@@ -281,7 +278,7 @@ def _is_one_scan(content: np.ndarray) -> bool:
             return bool(within and len(marks) and marks[-1] == len(scan) - 2 and after[-1] == 0xD9)
         if 0xC2 <= kind <= 0xCF and kind != _HUFFMAN:  # progressive, arithmetic, lossless
             return False
-        place += 2 + int(content[place + 2]) * 256 + int(content[place + 3])
+        place += 2 + int.from_bytes(content[place + 2 : place + 4], 'big')
     return False
 
 
