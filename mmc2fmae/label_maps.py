@@ -10,10 +10,10 @@ import zlib
 from typing import Any
 
 import numpy as np
-from PIL import UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from mmc2fmae.errors import SampleError
-from mmc2fmae.images import LARGE_PIXELS, open_image
+from mmc2fmae.images import open_image
 
 FORMATS = ('PNG', 'TIFF', 'BMP', 'GIF', 'PPM')
 """Pillow's names of the formats that keep ids, as those made for photographs do not."""
@@ -96,7 +96,8 @@ def _plain_ids(content: bytes) -> np.ndarray | None:
         end = place + 8 + int.from_bytes(content[place : place + 4], 'big')
         packed.append(content[place + 8 : end])
         place = end + 4
-    if kind != b'IEND' or not packed or not 0 < width * height < LARGE_PIXELS:
+    most = Image.MAX_IMAGE_PIXELS or MOST_BYTES  # from there on Pillow warns, then refuses
+    if kind != b'IEND' or not packed or not 0 < width * height < most:
         return None
     unpack, size = zlib.decompressobj(), (width + 1) * height
     try:
