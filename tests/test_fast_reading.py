@@ -96,6 +96,15 @@ def test_other_jpegs_are_left_to_pillow(kind):
     assert np.array_equal(outcome(fast, content), outcome(by_pillow, content))
 
 
+def test_an_older_opencv_and_a_file_beyond_all_bounds_leave_jpegs_to_pillow(monkeypatch):
+    content = as_jpeg(photograph())
+    with monkeypatch.context() as patch:
+        patch.delattr('cv2.IMREAD_COLOR_RGB')
+        assert not is_fast(content) and np.array_equal(fast(content), by_pillow(content))
+    monkeypatch.setattr('mmc2fmae.images._LARGEST_JPEG', len(content) - 1)
+    assert not is_fast(content) and np.array_equal(fast(content), by_pillow(content))
+
+
 @pytest.mark.parametrize('form', ['PNG', 'WEBP', 'TIFF', 'BMP', 'GIF'])
 def test_other_formats_are_left_to_pillow(form):
     file = io.BytesIO()

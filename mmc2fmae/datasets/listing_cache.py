@@ -160,7 +160,7 @@ def _any_on_fuse(folders: Iterable[str]) -> bool:
             mounts = [line.split()[1:3] for line in file]
     except OSError:  # no Linux
         return False
-    shown = tuple(place.replace(r'\040', ' ') for place, kind in mounts if kind.startswith('fuse.'))
+    shown = [p.replace(r'\040', ' ') for p, kind in mounts if kind.split('.')[0] == 'fuse']
     return any(
         Path(place).is_relative_to(mount)
         for place in (map(os.path.realpath, folders) if shown else ())

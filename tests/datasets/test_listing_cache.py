@@ -236,11 +236,14 @@ def test_a_listing_that_might_grow_stale_is_not_kept(data_root, cache, monkeypat
 
 def test_mounts_of_programs_are_known_by_their_place(monkeypatch, tmp_path):
     mounts = tmp_path / 'mounts'
-    mounts.write_text('/dev/a / ext4 rw 0 0\ns3 /my\\040bucket fuse.s3fs rw 0 0\n')
+    mounts.write_text(
+        '/dev/a / ext4 rw 0 0\ns3 /my\\040bucket fuse.s3fs rw 0 0\ns3 /b fuse rw 0 0\nn /n fuseblk rw'
+    )
     read = partial(open, mounts)
     monkeypatch.setattr(listing_cache, 'open', lambda _, **how: read(**how), raising=False)
     assert listing_cache._any_on_fuse(['/', '/my bucket/train/n0'])
-    assert not listing_cache._any_on_fuse(['/', '/my', '/my bucket2/train', str(tmp_path)])
+    assert listing_cache._any_on_fuse(['/b'])
+    assert not listing_cache._any_on_fuse(['/', '/my', '/n', '/my bucket2/train', str(tmp_path)])
 
 
 def test_a_cache_that_cannot_be_written_does_no_harm(data_root, cache):
