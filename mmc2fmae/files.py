@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 import numpy as np
@@ -126,6 +126,9 @@ class Listing(NamedTuple):
         hidden: Files and folders that file managers, editors and systems leave behind, unopened.
         again: Links to a folder that is listed already, or that lies around this one.
         broken: Links that lead nowhere.
+        links: Those of the files that are links.
+        times: Of the folder itself (''), of ``folders`` and of ``again``, the name and when it was
+            last changed: its own time and that of its inode in nanoseconds, before it was listed.
     """
 
     files: list[str]
@@ -133,6 +136,8 @@ class Listing(NamedTuple):
     hidden: list[str]
     again: list[str]
     broken: list[str]
+    links: list[str]
+    times: list[tuple[str, int, int]]
 
 
 def scan_folder(root: AnyPath) -> Listing:
@@ -147,7 +152,7 @@ def scan_folder(root: AnyPath) -> Listing:
     Raises:
         OSError: A folder cannot be read.
     """
-    found = Listing([], [], [], [], [])
+    found = Listing([], [], [], [], [], [], [])
     # By path, not by inode: some network disks give all folders the same.
     seen = {str(folder) for folder in Path(os.path.realpath(root)).parents}
     waiting = [''] if os.path.isdir(root) else []
@@ -157,6 +162,7 @@ def scan_folder(root: AnyPath) -> Listing:
             inner = [(start, os.path.realpath(os.path.join(root, start)))]
             while inner:
                 folder, place = inner.pop()
+                found.times.append((folder, *changed_at(os.path.join(root, folder))))
                 if place in seen:
                     found.again.append(folder)
                     continue
@@ -166,9 +172,19 @@ def scan_folder(root: AnyPath) -> Listing:
                 inner += [(os.path.join(folder, n), os.path.join(place, n)) for n in below]
         waiting = links
     found.folders[:1] = []  # the root itself
-    for part in found:
+    parts: tuple[list[Any], ...] = found
+    for part in parts:
         part.sort()
     return found
+
+
+def changed_at(folder: AnyPath) -> tuple[int, int]:
+    """Return when a folder's entries and its inode were last changed, in nanoseconds.
+
+    The first can be set back, as rsync does; the second cannot.
+    """
+    state = os.stat(folder)
+    return state.st_mtime_ns, state.st_ctime_ns
 
 
 def _list_one(root: AnyPath, folder: str, found: Listing, links: list[str]) -> list[str]:
@@ -186,8 +202,11 @@ def _list_one(root: AnyPath, folder: str, found: Listing, links: list[str]) -> l
                     found.files.append(name)
             elif os.path.isdir(entry.path):
                 links.append(name)
+            elif os.path.exists(entry.path):
+                found.files.append(name)
+                found.links.append(name)
             else:
-                (found.files if os.path.exists(entry.path) else found.broken).append(name)
+                found.broken.append(name)
     return below
 
 
@@ -217,7 +236,21 @@ def list_photographs(
         DatasetError: Photographs are links that lead nowhere.
         OSError: A folder cannot be read.
     """
-    found, taken = scan_folder(root), tuple(suffixes)
+    return photographs_in(scan_folder(root), root, suffixes, say)
+
+
+def photographs_in(
+    found: Listing,
+    root: AnyPath,
+    suffixes: Sequence[str] = IMAGE_SUFFIXES,
+    say: Callable[[str], object] | None = None,
+) -> list[str]:
+    """Return what :func:`list_photographs` does of a folder that is listed already.
+
+    Raises:
+        DatasetError: Photographs are links that lead nowhere.
+    """
+    taken = tuple(suffixes)
     lost = [n for n in found.broken if n.lower().endswith(taken) or not os.path.splitext(n)[1]]
     if lost:
         raise DatasetError(
@@ -247,8 +280,13 @@ def _left_out(found: Listing, suffixes: tuple[str, ...]) -> str:
 @cache
 def say_once(line: str) -> None:
     """Print a line to stderr, in the first process alone, unless it was printed before."""
-    if int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', 0))) == 0:
+    if is_first_process():
         print(line, file=sys.stderr, flush=True)
+
+
+def is_first_process() -> bool:
+    """Whether this is the first process of a run, or a run of its own."""
+    return int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', 0))) == 0
 
 
 def evenly(items: Sequence[Item], number: int | None) -> list[Item]:

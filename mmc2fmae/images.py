@@ -35,6 +35,9 @@ LARGE_PIXELS = Image.MAX_IMAGE_PIXELS or sys.maxsize
 LONGEST = 32
 """Of a picture that is more than so many times as long as wide, features see the middle alone."""
 
+_LARGEST_JPEG = 2**28  # bytes; more than 179 million pixels need
+_MARK, _SCAN, _HUFFMAN = 0xFF, 0xDA, 0xC4  # ITU-T T.81, table B.1
+
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _ORIENTATION = 0x0100, 0x0101, 0x0102, 0x0106, 0x0112
 
 
@@ -236,6 +239,66 @@ def upright_rgb(image: Image.Image) -> Image.Image:
             grey = white - grey
         image = Image.fromarray((grey * 255 // white).astype(np.uint8))
     return turn_image(image.convert('RGB'), orientation)
+
+
+def upright_pixels(image: Image.Image) -> np.ndarray:
+    """Return the (h, w, 3) uint8 pixels of :func:`upright_rgb`, of ordinary JPEGs in less time.
+
+    OpenCV decodes those by the same library as Pillow does, without the way through Pillow's four
+    bytes a pixel. Whatever is damaged, progressive or converted by Pillow is left to Pillow.
+
+    Raises:
+        OSError: It is damaged.
+        ValueError: It is damaged, or see :func:`brightest`.
+    """
+    pixels = _decode_jpeg(image)
+    if pixels is None:
+        return np.array(upright_rgb(image))
+    orientation = _orientation(image)
+    return pixels if orientation == 1 else turn(pixels, orientation)
+
+
+def _decode_jpeg(image: Image.Image) -> np.ndarray | None:
+    """Return the stored pixels of an 8-bit grey or colour JPEG, None where Pillow has to decide."""
+    file: Any = getattr(image, 'fp', None)
+    if image.format not in ('JPEG', 'MPO') or image.mode not in ('L', 'RGB') or file is None:
+        return None
+    import cv2  # here, as many commands read no pixels
+
+    rgb = getattr(cv2, 'IMREAD_COLOR_RGB', None)  # OpenCV before 4.11 knows BGR alone
+    if rgb is None or file.seek(0, os.SEEK_END) > _LARGEST_JPEG:
+        return None
+    file.seek(0)
+    content = file.read()
+    if not _is_one_scan(content):
+        return None
+    try:
+        flags = rgb | cv2.IMREAD_IGNORE_ORIENTATION
+        pixels: np.ndarray | None = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    except cv2.error:
+        return None
+    return pixels if pixels is not None and pixels.shape[1::-1] == image.size else None
+
+
+def _is_one_scan(content: bytes) -> bool:
+    """Whether one sequential scan runs to the end of a JPEG, without a marker out of place.
+
+    Where it is cut short or a marker is damaged, OpenCV paints grey and says nothing.
+    """
+    place = 2
+    while place + 4 <= len(content) and content[place] == _MARK:
+        kind = content[place + 1]
+        if kind == _SCAN:
+            scan = np.frombuffer(content, np.uint8, offset=place + 2)
+            marks = np.flatnonzero(scan[:-1] == _MARK)
+            after = scan[marks + 1]
+            # A zero is a stuffed byte, D0 to D7 are where decoding may start anew, D9 is the end.
+            within = ((after[:-1] == 0) | (after[:-1] >> 3 == 0xD0 >> 3)).all()
+            return bool(within and len(marks) and marks[-1] == len(scan) - 2 and after[-1] == 0xD9)
+        if 0xC2 <= kind <= 0xCF and kind != _HUFFMAN:  # progressive, arithmetic, lossless
+            return False
+        place += 2 + int.from_bytes(content[place + 2 : place + 4], 'big')
+    return False
 
 
 def turn_image(image: Image.Image, orientation: int) -> Image.Image:

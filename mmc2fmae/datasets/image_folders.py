@@ -4,6 +4,7 @@ import csv
 import hashlib
 import logging
 import math
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
@@ -14,9 +15,11 @@ from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
 from mmc2fmae.datasets.class_folders import folder_names, labels_of_folders
+from mmc2fmae.datasets.listing_cache import FolderScanner, Say, cached_listing
 from mmc2fmae.datasets.photograph_lists import find_entries, match_entries
+from mmc2fmae.datasets.sample_tables import SampleTable
 from mmc2fmae.errors import LabelsError, SampleError, first_names
-from mmc2fmae.files import IMAGE_SUFFIXES, list_folders, list_photographs
+from mmc2fmae.files import IMAGE_SUFFIXES, list_folders, photographs_in
 from mmc2fmae.images import UNREADABLE
 from mmc2fmae.paths import expand_path
 from mmc2fmae.texts import read_text
@@ -41,6 +44,8 @@ def fixed_share(names: Sequence[str], labels: Sequence[int], share: float) -> li
     """
     if not 0 < share <= 1:
         raise ValueError(f'label_share is {share}: expected a share in (0, 1], 0.01 for 1 %')
+    if share == 1:
+        return list(range(len(names)))
     members = defaultdict(list)
     for index, (name, label) in enumerate(zip(names, labels, strict=True)):
         members[label].append((hashlib.sha256(Path(name).stem.encode()).digest(), index))
@@ -164,6 +169,7 @@ class ImageFolders(BaseDataset):
         self.expected = expected
         if classes is None and self.folder.is_dir():
             classes = list_folders(self.folder)
+        kwargs.setdefault('serialize_data', False)  # a SampleTable is compact
         super().__init__(
             ann_file='',
             metainfo=dict(classes=folder_names(classes)),
@@ -172,7 +178,7 @@ class ImageFolders(BaseDataset):
             **kwargs,
         )
 
-    def load_data_list(self) -> list[dict]:
+    def load_data_list(self) -> SampleTable:
         """List every photograph with its class index, after all checks."""
         if not self.folder.is_dir():
             raise FileNotFoundError(
@@ -180,7 +186,22 @@ class ImageFolders(BaseDataset):
                 'folder (docs/classification.md)'
             )
         say = partial(print_log, logger='current', level=logging.WARNING)
-        names = list_photographs(self.folder, say=say)
+        if self.label_file or self.label_list:
+            table = self._list(FolderScanner(), say)
+        else:
+            options = dict(
+                dataset='ImageFolders',
+                folder=os.path.realpath(self.folder),
+                classes=list(self.CLASSES),
+                expected=self.expected,
+                label_share=self.label_share,
+            )
+            table = cached_listing(options, self._list, say)
+        table.folder = self.folder
+        return table
+
+    def _list(self, scan: FolderScanner, say: Say) -> SampleTable:
+        names = photographs_in(scan(str(self.folder)), self.folder, say=say)
         if not names:
             raise FileNotFoundError(f'{self.folder} holds no photographs ({IMAGE_SUFFIXES})')
         if self.expected and len(names) != self.expected:
@@ -198,7 +219,7 @@ class ImageFolders(BaseDataset):
             kept = self._listed(self.label_list, names)
         if len(kept) < len(names):
             print_log(f'{self.folder}: {len(kept):,} of {len(names):,} labels are used', 'current')
-        return [dict(img_path=str(self.folder / names[i]), gt_label=labels[i]) for i in kept]
+        return SampleTable.of((names[i] for i in kept), (labels[i] for i in kept))
 
     def prepare_data(self, idx: int) -> dict:
         """Run a sample through the pipeline.

@@ -10,10 +10,12 @@ from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
 from mmc2fmae.datasets.class_folders import folder_names, labels_of_folders
+from mmc2fmae.datasets.listing_cache import FolderScanner, Say, cached_listing
 from mmc2fmae.datasets.photograph_lists import read_photograph_list, require_unique_stems
 from mmc2fmae.datasets.progress import DataProgress
+from mmc2fmae.datasets.sample_tables import SampleTable
 from mmc2fmae.errors import SampleError, first_names
-from mmc2fmae.files import IMAGE_SUFFIXES, list_files, list_photographs, spelt_otherwise
+from mmc2fmae.files import IMAGE_SUFFIXES, photographs_in, spelt_otherwise
 from mmc2fmae.paths import expand_path
 
 
@@ -67,6 +69,7 @@ class MultiGranularDataset(BaseDataset):
         self.image_suffixes = tuple(image_suffixes)
         self.on_error = on_error
         self.progress = DataProgress()
+        kwargs.setdefault('serialize_data', False)  # a SampleTable is compact
         super().__init__(
             ann_file=ann_file,
             data_root=expand_path(data_root),
@@ -76,7 +79,7 @@ class MultiGranularDataset(BaseDataset):
             **kwargs,
         )
 
-    def load_data_list(self) -> list[dict]:
+    def load_data_list(self) -> SampleTable:
         """List the relative path of every photograph and check that its label maps exist."""
         for granularity, folder in self.data_prefix.items():
             if not os.path.isdir(folder):
@@ -84,12 +87,23 @@ class MultiGranularDataset(BaseDataset):
                     f'{granularity} folder {folder} does not exist; point --data-root at the '
                     'folder above it or set data_prefix (docs/data.md)'
                 )
+        say = partial(print_log, logger='current', level=logging.WARNING)
+        if self.ann_file:
+            return self._list(FolderScanner(), say)
+        options = dict(
+            dataset='MultiGranularDataset',
+            folders={name: os.path.realpath(path) for name, path in self.data_prefix.items()},
+            suffixes=[self.label_suffix, *self.image_suffixes],
+            classes=list(self.CLASSES),
+        )
+        return cached_listing(options, self._list, say)
+
+    def _list(self, scan: FolderScanner, say: Say) -> SampleTable:
         root = self.data_prefix['rgb']
         if self.ann_file:
             names = read_photograph_list(self.ann_file, root, self.image_suffixes)
         else:
-            say = partial(print_log, logger='current', level=logging.WARNING)
-            names = list_photographs(root, self.image_suffixes, say)
+            names = photographs_in(scan(root), root, self.image_suffixes, say)
         if not names:
             raise FileNotFoundError(
                 f'no photographs in {self.ann_file or root}: expected files ending in '
@@ -98,23 +112,19 @@ class MultiGranularDataset(BaseDataset):
         if self.label_granularities:
             require_unique_stems(root, names)
         for granularity in self.label_granularities:
-            self._check_complete(granularity, names)
-        if not self.CLASSES:
-            return [dict(path=name) for name in names]
-        labels = labels_of_folders(root, names, self.CLASSES)
-        return [dict(path=name, gt_label=label) for name, label in zip(names, labels, strict=True)]
+            self._check_complete(granularity, names, scan)
+        labels = labels_of_folders(root, names, self.CLASSES) if self.CLASSES else None
+        return SampleTable.of(names, labels)
 
     @property
     def label_granularities(self) -> list[str]:
         """Granularities that are label maps, in the order of ``data_prefix``."""
         return [g for g in self.data_prefix if g != 'rgb']
 
-    def _check_complete(self, granularity: str, names: list[str]) -> None:
+    def _check_complete(self, granularity: str, names: list[str], scan: FolderScanner) -> None:
         folder = self.data_prefix[granularity]
-        stems = {
-            os.path.splitext(n)[0] for n in list_files(folder) if n.endswith(self.label_suffix)
-        }
-        missing = [n for n in names if os.path.splitext(n)[0] not in stems]
+        there = set(scan(folder).files)
+        missing = [n for n in names if os.path.splitext(n)[0] + self.label_suffix not in there]
         if missing:
             wanted = [os.path.splitext(n)[0] + self.label_suffix for n in missing]
             other = spelt_otherwise([os.path.join(folder, wanted[0])])

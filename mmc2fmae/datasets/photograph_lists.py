@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from mmc2fmae.errors import DatasetError, first_names
 from mmc2fmae.files import (
     IMAGE_SUFFIXES,
@@ -117,7 +119,7 @@ def read_photograph_list(
     return [there[index] for index in find_entries(file, root, there)]
 
 
-def require_unique_stems(root: AnyPath, names: Iterable[str]) -> None:
+def require_unique_stems(root: AnyPath, names: Sequence[str]) -> None:
     """Check that no two photographs share the name but for the suffix: they would share maps.
 
     Args:
@@ -127,6 +129,11 @@ def require_unique_stems(root: AnyPath, names: Iterable[str]) -> None:
     Raises:
         DatasetError: Photographs do.
     """
+    # A million numbers, where a million strings would take 200 MB; equal ones are looked at below.
+    hashes = np.fromiter((hash(os.path.splitext(name)[0]) for name in names), np.int64, len(names))
+    hashes.sort()
+    if not (hashes[1:] == hashes[:-1]).any():
+        return
     stems: dict[str, str] = {}
     twins = []
     for name in dict.fromkeys(names):

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from mmc2fmae.errors import SampleError
-from mmc2fmae.images import UNREADABLE, open_image, stored, upright_rgb
+from mmc2fmae.images import UNREADABLE, open_image, stored, upright_pixels, upright_rgb
 from mmc2fmae.label_maps import MOST_BYTES, decode_colours, decode_ids
 
 CONTINUOUS_MODES = ('1', 'L', 'P', 'I', 'I;16', 'I;16B')
@@ -25,15 +25,26 @@ def read_rgb(path: str) -> Image.Image:
     Raises:
         SampleError: The file is missing, truncated, no image, or has pixels of 32 bits.
     """
-    return read_turned(path)[0]
+    try:
+        with open_image(path) as image:
+            return upright_rgb(image)
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from error
 
 
-def read_turned(path: str) -> tuple[Image.Image, int]:
-    """Read a photograph as :func:`read_rgb` does; return the EXIF orientation that it had, too."""
+def read_turned(path: str) -> tuple[np.ndarray, int]:
+    """Read the pixels of :func:`read_rgb`; return the EXIF orientation that they had, too.
+
+    Returns:
+        (h, w, 3) uint8 pixels, turned as the orientation, 1 to 8, says.
+
+    Raises:
+        SampleError: As :func:`read_rgb`.
+    """
     try:
         with open_image(path) as image:
             orientation = stored(image).orientation
-            return upright_rgb(image), orientation
+            return upright_pixels(image), orientation
     except UNREADABLE as error:
         raise _unreadable(path, error) from error
 

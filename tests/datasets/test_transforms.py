@@ -13,6 +13,7 @@ from mmc2fmae.datasets.transforms import (
     SemanticFromInstance,
     crop_labels,
 )
+from mmc2fmae.datasets.transforms.geometry import crop_pixels
 from mmc2fmae.errors import SampleError
 from tests.datasets.conftest import write_sample
 
@@ -81,8 +82,8 @@ class TestLoad:
         path = root / 'train/n0/a.JPEG'
         Image.open(path).convert(mode).save(path)
         loaded = LoadMultiGranular().transform(results_for(root))
-        assert loaded['rgb'].mode == 'RGB'
-        assert loaded['rgb'].size == (48, 40)
+        assert loaded['rgb'].dtype == np.uint8
+        assert loaded['rgb'].shape == (40, 48, 3)
 
     @pytest.mark.parametrize('granularity', ['rgb', 'instance'])
     def test_truncated_files_are_named(self, root, granularity):
@@ -137,7 +138,7 @@ def test_all_granularities_share_one_crop_and_one_flip(root, crop):
         # and labels must agree.
         pixels = np.zeros((40, 48, 3), np.uint8)
         pixels[:, 24:] = 255
-        results['rgb'] = Image.fromarray(pixels)
+        results['rgb'] = pixels
         results['semantic'] = results['instance'] = np.where(np.arange(48) < 24, 1, 2) * np.ones(
             (40, 1), int
         )
@@ -164,6 +165,40 @@ def test_center_crop_equals_pillow_bicubic(root):
     results = JointCenterCrop(32, 2).transform(LoadMultiGranular().transform(results_for(root)))
     expected = image.crop((4, 0, 44, 40)).resize((32, 32), Image.Resampling.BICUBIC)
     assert np.abs(results['rgb'].astype(int) - np.asarray(expected)).max() <= 1
+
+
+@pytest.mark.parametrize('size', [(500, 375), (224, 224), (90, 340), (1600, 1200)])
+def test_random_crops_equal_pillow_bicubic_but_for_a_grey_level(size):
+    width, height = size
+    rng, crop = np.random.default_rng(0), JointRandomResizedCrop(224)
+    x, y = np.meshgrid(np.arange(width), np.arange(height))
+    planes = [np.sin(x / 31) * 90, np.cos(y / 17) * 90, ((x // 40 + y // 50) % 2) * 120 - 60]
+    pixels = np.dstack(planes) + rng.normal(128, 12, (height, width, 3))
+    pixels = pixels.clip(0, 255).astype(np.uint8)
+    far = total = 0
+    for seed in range(8):
+        sample = dict(rgb=pixels, granularities=['rgb'], rng=np.random.default_rng(seed))
+        box = crop.box(width, height, np.random.default_rng(seed))
+        found = crop.transform(sample)['rgb']
+        image = Image.fromarray(pixels).crop(box).resize((224, 224), Image.Resampling.BICUBIC)
+        far += (np.abs(found.astype(int) - np.asarray(image)) > 1).sum()
+        total += found.size
+    assert far < total / 1000
+
+
+def test_a_crop_of_the_final_size_is_a_slice():
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 48, 3), dtype=np.uint8)
+    assert np.array_equal(crop_pixels(pixels, (5, 3, 37, 35), (32, 32)), pixels[3:35, 5:37])
+
+
+def test_packing_keeps_every_pixel_in_its_place():
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 48, 3), dtype=np.uint8)
+    for flip in (0.0, 1.0):
+        sample = dict(granularities=['rgb'], rng=np.random.default_rng(0), skipped='', rgb_path='')
+        sample['rgb'] = crop_pixels(pixels, (5, 3, 37, 35), (32, 32))
+        packed = PackMultiGranular()(JointRandomFlip(flip)(sample))['inputs']['rgb']
+        expected = pixels[3:35, 5:37][:, :: -1 if flip else 1].transpose(2, 0, 1)
+        assert packed.is_contiguous() and np.array_equal(packed.numpy(), expected)
 
 
 def test_crop_size_must_fit_the_stride():

@@ -1,11 +1,21 @@
-"""Time the input pipeline on one core: JPEG and two label PNGs to a masked 224 x 224 sample."""
+"""Time the input pipeline on one core: JPEG and two label PNGs to a masked 224 x 224 sample.
+
+Beside it: each step, decoding of the photographs alone, and with --multimae the pipeline of a
+checkout of EPFL-VILAB/MultiMAE, which is not part of this project, on the same files. All sides
+take turns, round by round; times are of the processor, ratios are taken round by round.
+"""
 
 import argparse
+import json
 import statistics
+import sys
 import tempfile
 import time
+import types
+from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -14,56 +24,167 @@ from PIL import Image
 import mmc2fmae  # noqa: F401  (first: it closes the gaps of the stack)
 from mmc2fmae.datasets import MultiGranularDataset
 from mmc2fmae.datasets.sample_io import read_rgb
+from mmc2fmae.env import collect
+from mmc2fmae.files import write_atomically
 from mmc2fmae.images import open_image
+from mmc2fmae.preparation.layout import encode_map
 
 CONFIG = Path(__file__).parents[2] / 'configs/pretrain/c2fmae_vitb_1600e.py'
+THEIRS = dict(rgb='rgb', instance='semseg', semantic='semseg_coco')  # names that MultiMAE knows
+PROGRESS = 0.25  # all three strategies blend: masking costs most
+
+Side = Callable[[int], object]
 
 
 def write_dataset(images: Path, root: Path) -> None:
-    """Link photographs and write blob-shaped maps of the same size beside them."""
+    """Link photographs and write blob-shaped maps beside them, as the tools of this project do."""
     rng = np.random.default_rng(0)
-    for folder in ('train', 'instance/train', 'semantic/train'):
-        (root / folder).mkdir(parents=True)
     for path in sorted(p for p in images.iterdir() if p.suffix.lower() in ('.jpg', '.jpeg')):
-        (root / 'train' / path.name).symlink_to(path.resolve())
         with open_image(path) as image:
             size = image.size
+        link(path, root, 'rgb', path.name)
         for name, top in (('instance', 6), ('semantic', 133)):
             coarse = Image.fromarray(rng.integers(0, top, (8, 8), dtype=np.uint8))
-            coarse.resize(size, Image.Resampling.NEAREST).save(
-                root / name / 'train' / f'{path.stem}.png'
-            )
+            labels = coarse.resize(size, Image.Resampling.NEAREST)
+            made = root / f'{name}/{path.stem}.png'
+            write_atomically(encode_map(np.asarray(labels)), made)
+            link(made, root, name, made.name)
 
 
-def timed(function, count: int, rounds: int) -> float:
-    """Return the median images per second over rounds of ``function(i)`` for each image."""
-    rates = []
-    for _ in range(rounds + 1):
-        start = time.perf_counter()
-        for i in range(count):
-            function(i)
-        rates.append(count / (time.perf_counter() - start))
-    return statistics.median(rates[1:])
+def link(path: Path, root: Path, granularity: str, name: str) -> None:
+    """Link a file into the layout of MultiMAE, a folder of classes a granularity."""
+    folder = root / 'multimae' / THEIRS[granularity] / 'all'
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).symlink_to(path.resolve())
+
+
+def our_dataset(root: Path) -> MultiGranularDataset:
+    """Build the data set of the paper's config on the written one."""
+    spec = Config.fromfile(CONFIG).train_dataloader.dataset
+    prefix = dict(rgb='multimae/rgb/all', instance='instance', semantic='semantic')
+    dataset = MultiGranularDataset(str(root), prefix, pipeline=spec.pipeline)
+    dataset.progress.set(seed=0, epoch=0, t=PROGRESS)
+    return dataset
+
+
+def their_dataset(root: Path, checkout: Path) -> Side:
+    """Build the data set of a checkout of MultiMAE, with its defaults."""
+    stub = types.ModuleType('torch._six')
+    stub.inf, stub.string_classes = float('inf'), (str,)
+    sys.modules['torch._six'] = stub
+    for name in ('pandas', 'wandb'):  # imported there, not used by the pipeline
+        sys.modules.setdefault(name, types.ModuleType(name))
+    sys.path.insert(0, str(checkout))
+    from utils import datasets
+
+    options = argparse.Namespace(
+        data_path=str(root / 'multimae'),
+        all_domains=list(THEIRS.values()),
+        input_size=224,
+        hflip=0.5,
+        imagenet_default_mean_and_std=True,
+    )
+    return datasets.build_multimae_pretraining_dataset(options).__getitem__
+
+
+def decoders(paths: list[str]) -> dict[str, Side]:
+    """Return what decodes photograph i, from memory, by the name of the library."""
+    files = [Path(path).read_bytes() for path in paths]
+    arrays = [np.frombuffer(data, np.uint8) for data in files]
+    found: dict[str, Side] = {
+        'Pillow, file included': lambda i: read_rgb(paths[i]),
+        'OpenCV': lambda i: cv2.imdecode(arrays[i], cv2.IMREAD_COLOR),
+    }
+    try:
+        import simplejpeg
+    except ImportError:  # not needed here, and not installed with this project
+        return found
+    return found | {'simplejpeg': lambda i: simplejpeg.decode_jpeg(files[i])}
+
+
+def steps_of(dataset: MultiGranularDataset) -> dict[str, float]:
+    """Run all samples once; return microseconds a sample of each step."""
+    spent = dict.fromkeys(('paths', *(type(t).__name__ for t in dataset.pipeline.transforms)), 0.0)
+    for i in range(len(dataset)):
+        start = time.process_time()
+        sample = dataset.get_data_info(i)
+        spent['paths'] += time.process_time() - start
+        for transform in dataset.pipeline.transforms:
+            start = time.process_time()
+            sample = transform(sample)
+            spent[type(transform).__name__] += time.process_time() - start
+    return {name: seconds / len(dataset) * 1e6 for name, seconds in spent.items()}
+
+
+def measure(sides: dict[str, Side], count: int, rounds: int) -> dict[str, list[float]]:
+    """Return microseconds an image of each side in each round, after one to warm up."""
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for number in range(rounds + 1):
+        for name, side in sides.items():
+            start = time.process_time()
+            for i in range(count):
+                side(i)
+            if number:
+                times[name].append((time.process_time() - start) / count * 1e6)
+    return times
+
+
+def ratio(ours: list[float], others: list[float]) -> dict[str, float]:
+    """Return how many times as many images a second ours is, round by round."""
+    values = [b / a for a, b in zip(ours, others, strict=True)]
+    return dict(median=statistics.median(values), least=min(values), most=max(values))
+
+
+def report(images: Path, rounds: int, multimae: Path | None) -> dict:
+    """Measure all sides; return the figures and what is needed to trust them."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_dataset(images, Path(folder))
+        dataset = our_dataset(Path(folder))
+        paths = [dataset.get_data_info(i)['rgb_path'] for i in range(len(dataset))]
+        decoding = decoders(paths)
+        sides: dict[str, Side] = {'this project': dataset.__getitem__, **decoding}
+        if multimae:
+            sides['MultiMAE'] = their_dataset(Path(folder), multimae)
+        times = measure(sides, len(paths), rounds)
+        steps = [steps_of(dataset) for _ in range(rounds)]
+    fastest = min(decoding, key=lambda name: statistics.median(times[name]))
+    against = [fastest, *(['MultiMAE'] if multimae else [])]
+    return dict(
+        photographs=len(paths),
+        rounds=rounds,
+        progress=PROGRESS,
+        us_an_image={name: statistics.median(values) for name, values in times.items()},
+        us_a_step={name: statistics.median(s[name] for s in steps) for name in steps[0]},
+        ratios={name: ratio(times['this project'], times[name]) for name in against},
+        environment=collect(),
+    )
 
 
 def main() -> None:
-    """Print images per second of the whole pipeline and of decoding alone."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Print images a second of all sides, microseconds of each step, and the ratios."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('images', type=Path, help='folder of JPEG photographs')
-    parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument('--rounds', type=int, default=7, help='(7)')
+    parser.add_argument('--multimae', type=Path, help='checkout of EPFL-VILAB/MultiMAE')
+    parser.add_argument('--json', type=Path, help='file for the figures')
     args = parser.parse_args()
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        write_dataset(args.images, Path(folder))
-        spec = Config.fromfile(CONFIG).train_dataloader.dataset
-        dataset = MultiGranularDataset(folder, spec.data_prefix, pipeline=spec.pipeline)
-        dataset.progress.set(seed=0, epoch=0, t=0.25)
-        paths = [dataset.get_data_info(i)['rgb_path'] for i in range(len(dataset))]
-        whole = timed(dataset.__getitem__, len(dataset), args.rounds)
-        decode = timed(lambda i: read_rgb(paths[i]), len(paths), args.rounds)
-    print(f'{len(paths)} photographs, one core, medians of {args.rounds} rounds')
-    print(f'decoding the photograph alone: {decode:.0f} images/s')
-    print(f'whole pipeline: {whole:.0f} images/s')
+    cv2.setNumThreads(1)
+    found = report(args.images, args.rounds, args.multimae)
+    print(f'{found["photographs"]} photographs, processor time, medians of {args.rounds} rounds')
+    for name, spent in found['us_an_image'].items():
+        print(f'{name}: {1e6 / spent:.0f} images/s ({spent:.0f} us)')
+    for name, spent in found['us_a_step'].items():
+        print(f'  {name}: {spent:.0f} us')
+    for name, values in found['ratios'].items():
+        print(
+            f'this project / {name}: {values["median"]:.2f} '
+            f'({values["least"]:.2f} to {values["most"]:.2f})'
+        )
+    if args.json:
+        write_atomically(json.dumps(found, indent=1).encode(), args.json)
 
 
 if __name__ == '__main__':

@@ -1,7 +1,9 @@
 """Random colours of the photograph; label maps have none."""
 
+import numpy as np
 from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
+from PIL import Image
 from torchvision.transforms.functional import adjust_brightness, adjust_contrast, adjust_saturation
 
 
@@ -29,7 +31,7 @@ class RandomColour(BaseTransform):
                 raise ValueError(f'{name} of RandomColour is {amount}: expected 0 to 1')
 
     def transform(self, results: dict) -> dict:
-        """Change ``rgb``, a PIL image (before the crop)."""
+        """Change ``rgb``, (h, w, 3) uint8 (before the crop)."""
         rng = results['rng']
         steps = list(
             zip(
@@ -38,9 +40,11 @@ class RandomColour(BaseTransform):
                 strict=True,
             )
         )
+        image = Image.fromarray(results['rgb'])
         for i in rng.permutation(len(steps)):
             change, factor = steps[i]
-            results['rgb'] = change(results['rgb'], factor)
+            image = change(image, factor)
+        results['rgb'] = np.array(image)
         return results
 
     def __repr__(self) -> str:

@@ -33,13 +33,14 @@ class LoadMultiGranular(BaseTransform):
             check_num_classes(granularity, number)
 
     def transform(self, results: dict) -> dict:
-        """Add ``rgb`` (PIL image) and one (H, W) array per further granularity: ids or float32.
+        """Add ``rgb`` (H, W, 3) uint8 and an (H, W) array per further granularity: ids or float32.
 
         Raises:
             SampleError: A file is unreadable, sizes differ, or a class id is out of range.
         """
         results['rgb'], orientation = read_turned(results['rgb_path'])
-        size = results['rgb'].size if orientation < 5 else results['rgb'].size[::-1]
+        sides = results['rgb'].shape[:2]
+        size = sides if orientation < 5 else sides[::-1]
         for granularity in results['granularities']:
             if granularity != 'rgb':
                 labels = self._load_map(granularity, results, size)
@@ -50,7 +51,7 @@ class LoadMultiGranular(BaseTransform):
         path = results[f'{granularity}_path']
         read = read_continuous_map if granularity in self.continuous else read_label_map
         labels = read(path)
-        width, height = size  # as stored
+        height, width = size  # as stored
         if labels.shape != (height, width):
             raise SampleError(
                 f'{granularity} map is {labels.shape[1]} x {labels.shape[0]}, its photograph '
@@ -93,9 +94,10 @@ class PackMultiGranular(BaseTransform):
         """Return the packed sample; ``masks`` is absent where no mask was drawn."""
         inputs = {}
         for granularity in results['granularities']:
-            value = np.ascontiguousarray(results[granularity])
-            inputs[granularity] = torch.from_numpy(value)
-        inputs['rgb'] = inputs['rgb'].permute(2, 0, 1).contiguous()
+            value = results[granularity]
+            if granularity == 'rgb':
+                value = value.transpose(2, 0, 1)  # no copy where it comes from crop_pixels
+            inputs[granularity] = torch.from_numpy(np.ascontiguousarray(value))
         packed = dict(inputs=inputs, path=results['rgb_path'], skipped=results['skipped'])
         if 'gt_label' in results:
             packed['gt_label'] = results['gt_label']
