@@ -236,9 +236,13 @@ def test_a_listing_that_might_grow_stale_is_not_kept(data_root, cache, monkeypat
 
 def test_mounts_of_programs_are_known_by_their_place(monkeypatch, tmp_path):
     mounts = tmp_path / 'mounts'
-    mounts.write_text(
-        '/dev/a / ext4 rw 0 0\ns3 /my\\040bucket fuse.s3fs rw 0 0\ns3 /b fuse rw 0 0\nn /n fuseblk rw'
-    )
+    lines = [
+        '/dev/a / ext4 rw',
+        r's3 /my\040bucket fuse.s3fs rw',
+        's3 /b fuse rw',
+        'n /n fuseblk rw',
+    ]
+    mounts.write_text('\n'.join(lines))
     read = partial(open, mounts)
     monkeypatch.setattr(listing_cache, 'open', lambda _, **how: read(**how), raising=False)
     assert listing_cache._any_on_fuse(['/', '/my bucket/train/n0'])
