@@ -280,13 +280,8 @@ def _left_out(found: Listing, suffixes: tuple[str, ...]) -> str:
 @cache
 def say_once(line: str) -> None:
     """Print a line to stderr, in the first process alone, unless it was printed before."""
-    if is_first_process():
+    if int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', 0))) == 0:
         print(line, file=sys.stderr, flush=True)
-
-
-def is_first_process() -> bool:
-    """Whether this is the first process of a run, or a run of its own."""
-    return int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', 0))) == 0
 
 
 def evenly(items: Sequence[Item], number: int | None) -> list[Item]:

@@ -10,6 +10,7 @@ folders changed just now) nothing is kept.
 import hashlib
 import json
 import os
+import socket
 import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
@@ -24,7 +25,6 @@ from mmc2fmae.files import (
     Listing,
     atomic_file,
     changed_at,
-    is_first_process,
     say_once,
     scan_folder,
 )
@@ -91,12 +91,16 @@ def cached_listing(
     table = make(scanner, said.append)
     for line in said:
         say(line)
-    if len(table) >= WORTH and scanner.settled and is_first_process():
+    if len(table) >= WORTH and scanner.settled and _is_first_of_its_machine():
         try:
             _write(path, wanted, table, scanner, said)
         except OSError as error:
             say(f'the listing cannot be kept for the next start ({error})')
     return table
+
+
+def _is_first_of_its_machine() -> bool:
+    return int(os.environ.get('LOCAL_RANK', os.environ.get('SLURM_LOCALID', 0))) == 0
 
 
 def _cache_folder() -> Path:
@@ -117,8 +121,11 @@ def _write(
         said=said,
         times=scanner.times,
     )
-    with atomic_file(path) as file:
+    # By a name of its own, as other machines may write to the same home folder.
+    aside = path.with_suffix(f'.{socket.gethostname()}.{os.getpid()}')
+    with atomic_file(aside) as file:
         file.write(json.dumps(head).encode() + b'\n' + labels + names)
+    os.replace(aside, path)
 
 
 def _read(path: Path, wanted: str, say: Say) -> SampleTable | None:

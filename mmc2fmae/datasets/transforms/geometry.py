@@ -22,10 +22,15 @@ def crop_labels(labels: np.ndarray, box: Box, size: tuple[int, int]) -> np.ndarr
     Returns:
         (height, width) ids, each taken at the centre of its cell.
     """
+    return labels[_cell_centres(box, size)]
+
+
+def _cell_centres(box: Box, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows (height, 1) and columns (width,) of the pixels at the centres of the cells."""
     left, top, right, bottom = box
     rows = top + (np.arange(size[0]) + 0.5) * ((bottom - top) / size[0])
     columns = left + (np.arange(size[1]) + 0.5) * ((right - left) / size[1])
-    return labels[rows.astype(np.int64)[:, None], columns.astype(np.int64)]
+    return rows.astype(np.int64)[:, None], columns.astype(np.int64)
 
 
 def crop_pixels(pixels: np.ndarray, box: Box, size: tuple[int, int]) -> np.ndarray:
@@ -103,7 +108,7 @@ class JointCrop(BaseTransform):
         box = self.box(width, height, results['rng'])
         side = (self.size, self.size)
         results['rgb'] = self.crop_photograph(results['rgb'], box, side)
-        label_side = (self.size // self.label_stride,) * 2
+        centres = _cell_centres(box, (self.size // self.label_stride,) * 2)
         for granularity in results['granularities']:
             if granularity == 'rgb':
                 continue
@@ -111,7 +116,7 @@ class JointCrop(BaseTransform):
             if values.dtype.kind == 'f':
                 results[granularity] = crop_continuous(values, box, side)
             else:
-                results[granularity] = crop_labels(values, box, label_side)
+                results[granularity] = values[centres]
         return results
 
 
