@@ -218,7 +218,6 @@ def _batch(cfg):
     """Return two samples of noise, cropped and masked by the pipeline of a config."""
     import numpy as np
     from mmengine.dataset import Compose, default_collate
-    from PIL import Image
 
     names = list(cfg.train_dataloader.dataset.data_prefix)
     steps = [s for s in cfg.train_dataloader.dataset.pipeline if s.type != 'LoadMultiGranular']
@@ -228,7 +227,7 @@ def _batch(cfg):
     for seed in range(2):
         rng = np.random.default_rng(seed)
         sample = dict(granularities=names, rng=rng, progress=0.5, rgb_path='x', skipped='')
-        sample['rgb'] = Image.fromarray(rng.integers(0, 256, (120, 100, 3), dtype=np.uint8))
+        sample['rgb'] = rng.integers(0, 256, (120, 100, 3), dtype=np.uint8)
         for label in names[1:]:
             sample[label] = rng.integers(0, 4, (120, 100), dtype=np.uint8)
         samples.append(pipeline(sample))
