@@ -83,19 +83,23 @@ def decode_ids(content: bytes) -> np.ndarray:
     return labels.astype(np.uint8 if labels.dtype.itemsize == 1 else np.int32, copy=False)
 
 
-def thin_ids(labels: np.ndarray) -> set[int]:
-    """Return the ids of an (h, w) map that are nowhere two pixels wide and high.
+def wide_ids(labels: np.ndarray) -> set[int]:
+    """Return the ids of an (h, w) map, 0 to 65535, that are somewhere two pixels wide and high.
 
-    Resizing by interpolation invents such ids at edges: between 0 and 4 come 1, 2 and 3.
+    Resizing by interpolation invents others at edges: between 0 and 4 come 1, 2 and 3.
     """
-    corner = labels[:-1, :-1]
-    square = (corner == labels[1:, :-1]) & (corner == labels[:-1, 1:]) & (corner == labels[1:, 1:])
-    wide = np.flatnonzero(np.bincount(corner[square]))
-    return set(np.flatnonzero(np.bincount(labels.ravel())).tolist()) - set(wide.tolist())
+    found = np.zeros(_MOST_ID + 1, bool)
+    rows = max((1 << 20) // labels.shape[1], 1)  # at a time, whatever the size of the map
+    for start in range(0, len(labels) - 1, rows):
+        upper, lower = labels[start : start + rows], labels[start + 1 : start + rows + 1]
+        corner, below = upper[: len(lower)], lower[:, :-1]
+        square = (corner[:, :-1] == below) & (corner[:, 1:] == below) & (lower[:, 1:] == below)
+        found[below[square]] = True
+    return set(np.flatnonzero(found).tolist())
 
 
 def between_others(ids: Set[int], wide: Set[int]) -> list[int]:
-    """Return the ids that are nowhere wide, see :func:`thin_ids`, between two ids that are."""
+    """Return the ids that are nowhere wide, see :func:`wide_ids`, between two ids that are."""
     return sorted(i for i in ids - wide if wide and min(wide) < i < max(wide))
 
 

@@ -13,6 +13,7 @@ from mmc2fmae.datasets.sample_io import read_colour_map, read_continuous_map, re
 from mmc2fmae.datasets.transforms import LoadMultiGranular
 from mmc2fmae.errors import DatasetError, SampleError
 from mmc2fmae.label_ids import canonical_ids
+from mmc2fmae.label_maps import between_others, wide_ids
 from mmc2fmae.preflight.masks import check_masks
 from mmc2fmae.preparation.coco_json import coco_from_masks
 from mmc2fmae.preparation.converters import from_folders
@@ -295,3 +296,30 @@ def test_a_quantity_is_a_share_of_its_range_whatever_the_bits(tmp_path):
     path.write_bytes(tiff(B4 - 1, 16, '<', 'i'))
     with pytest.raises(SampleError, match='values of -1 to 14, expected one channel'):
         read_continuous_map(str(path))
+
+
+@pytest.mark.parametrize('width', [1, 2, 3, 700, 1_100_000])
+@pytest.mark.parametrize('kind', [np.uint8, np.int32])
+def test_ids_are_wide_where_four_pixels_of_a_square_have_them(width, kind):
+    height = min(2_000_000 // width, 1600)
+    labels = np.tile(np.array([[1, 2], [3, 4]], kind), (height, width))[:height, :width]
+    labels = labels.copy()
+    assert wide_ids(labels) == set()
+    if min(labels.shape) > 1:
+        labels[-2:, -2:] = 200
+        labels[:2, :2] = 7
+        labels[height // 2 : height // 2 + 2, width // 2 : width // 2 + 2] = 9
+        expected = {
+            int(labels[y, x])
+            for y, x in ((0, 0), (height // 2, width // 2), (height - 2, width - 2))
+            if y + 1 < height and x + 1 < width and len({*labels[y : y + 2, x : x + 2].flat}) == 1
+        }
+        assert wide_ids(labels) == expected
+
+
+@pytest.mark.parametrize(
+    ('ids', 'wide', 'expected'),
+    [({0, 1, 2}, {0, 2}, [1]), ({0, 1, 2}, {0, 1}, []), ({5, 9}, set(), []), ({1, 5}, {5}, [])],
+)
+def test_ids_between_wide_ones_are_told(ids, wide, expected):
+    assert between_others(ids, wide) == expected

@@ -11,7 +11,7 @@ from mmc2fmae.datasets.sample_io import read_label_map
 from mmc2fmae.errors import DatasetError, SampleError, first_names
 from mmc2fmae.files import evenly, missing_files, spelt_otherwise
 from mmc2fmae.images import upright_size
-from mmc2fmae.label_maps import between_others, colours_of_ids, thin_ids
+from mmc2fmae.label_maps import between_others, colours_of_ids, wide_ids
 from mmc2fmae.parallel import in_threads
 from mmc2fmae.preflight.defects import Found
 from mmc2fmae.preflight.orientation import require_decided
@@ -94,7 +94,7 @@ def _check_files(pairs: Sequence[tuple[str, str]]) -> None:
 class _Mask(NamedTuple):
     path: str
     counts: dict[int, int]
-    thin: set[int]
+    wide: set[int]
     colours: dict[int, tuple[int, int, int]]
 
 
@@ -104,7 +104,7 @@ class _Seen:
     def __init__(self) -> None:
         self.counts: Counter[int] = Counter()
         self.examples: dict[int, str] = {}
-        self.thick: set[int] = set()
+        self.wide: set[int] = set()
         self.colours: dict[tuple[int, int, int], tuple[int, str]] = {}
         self.clash = ''
 
@@ -112,7 +112,7 @@ class _Seen:
         self.counts.update(mask.counts)
         for value in mask.counts:
             self.examples.setdefault(value, mask.path)
-        self.thick |= mask.counts.keys() - mask.thin
+        self.wide |= mask.wide
         if len(set(mask.colours.values())) < len(mask.colours):
             return  # a palette that does not tell its ids apart tells nothing of them
         for value, colour in mask.colours.items():
@@ -126,7 +126,7 @@ class _Seen:
     def oddities(self, classes: set[int]) -> list[str]:
         """Return what may be wrong though every value is a class."""
         notes = [self.clash] if self.clash else []
-        between = between_others(classes, classes & self.thick)
+        between = between_others(classes, classes & self.wide)
         if between:
             notes.append(
                 f'{first_names(map(str, between))} are nowhere two pixels wide, but lie between '
@@ -174,7 +174,7 @@ def _read_mask(pair: tuple[str, str]) -> _Mask:
         )
     values, counts = np.unique(mask, return_counts=True)
     found = dict(zip(values.tolist(), counts.tolist(), strict=True))
-    return _Mask(path, found, thin_ids(mask), {i: c for i, c in colours.items() if i in found})
+    return _Mask(path, found, wide_ids(mask), {i: c for i, c in colours.items() if i in found})
 
 
 def _shares(counts: Counter[int], most: int = 20) -> str:

@@ -20,7 +20,7 @@ from mmc2fmae.images import (
     stored,
 )
 from mmc2fmae.label_ids import IGNORE
-from mmc2fmae.label_maps import between_others, colours_of_ids, thin_ids
+from mmc2fmae.label_maps import between_others, colours_of_ids, wide_ids
 from mmc2fmae.preflight.orientation import undecided
 from mmc2fmae.preparation.findings import Finding
 from mmc2fmae.preparation.folders import Expected, Layout
@@ -133,7 +133,7 @@ def _oddities(image: Image.Image) -> dict[str, str]:
     profile = image.info.get('icc_profile') or b''
     found = dict(
         frames=f'{frames} frames or pages' if frames > 1 else '',
-        profile='' if b'sRGB' in profile.replace(b'\0', b'') else f'{len(profile):,} bytes',
+        profile='' if b'sRGB' in profile.replace(b'\0', b'') else f'of {len(profile):,} bytes',
         dark=nearly_black(image),
     )
     if not profile or image.mode not in ('RGB', 'RGBA', 'P'):
@@ -181,7 +181,7 @@ def check_photograph(
             findings.append(Finding('size', file, _size_detail(labels.shape, photo)))
             continue
         counts = count_ids(labels)
-        wide = set(np.flatnonzero(counts).tolist()) - thin_ids(labels)
+        wide = wide_ids(labels)
         if granularity == 'instance':
             findings += _instance_findings(counts, wide, file, rules, expected)
             stats.add_instances(counts, rules.num_instances)

@@ -4,6 +4,7 @@ import argparse
 import os
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 from mmengine.config import DictAction
@@ -237,3 +238,30 @@ def test_a_command_whose_arguments_may_be_left_out_still_says_what_is_wrong(word
         parser.parse_args(words[1:])
     said = capsys.readouterr().err
     assert message in said and said.count('\n') == 1
+
+
+@pytest.mark.parametrize(
+    ('variables', 'said'),
+    [
+        ({}, ''),
+        (dict(WORLD_SIZE='2', RANK='1'), 'rank 1: '),
+        (dict(SLURM_NTASKS='4', SLURM_PROCID='3'), 'rank 3: '),
+        (dict(SLURM_NTASKS='4'), ''),  # a shell of salloc
+        (dict(WORLD_SIZE='4'), ''),  # what container platforms export
+    ],
+)
+def test_errors_say_which_process_they_are_of(monkeypatch, variables, said):
+    for name in ('WORLD_SIZE', 'RANK', 'SLURM_NTASKS', 'SLURM_PROCID'):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert cli._rank() == said
+
+
+def test_an_error_of_several_lines_becomes_one(monkeypatch, capsys):
+    def run(args):
+        raise ValueError('first:\n  second\n\n   third  word ')
+
+    monkeypatch.setattr(import_module('mmc2fmae.cli.list_configs'), 'run', run)
+    assert cli.main(['configs']) == 2
+    assert capsys.readouterr().err.endswith('error: first: second third  word\n')

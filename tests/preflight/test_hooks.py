@@ -1,9 +1,11 @@
+import json
 from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from mmdet.registry import DATASETS
 from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
 from PIL import Image
 from torch import nn
@@ -205,3 +207,30 @@ def test_the_pass_before_training_compiles_nothing():
     model.train()
     sum(model(**model.data_preprocessor(batch), mode='loss').values())
     assert len(compiled) == 1
+
+
+def test_repairs_of_coco_files_are_warnings(tmp_path):
+    Image.fromarray(np.zeros((30, 40, 3), np.uint8)).save(tmp_path / 'a.png')
+    content = dict(
+        images=[dict(id=1, file_name='a.png', width=40, height=30)],
+        annotations=[dict(id=0, image_id=1, category_id=c, bbox=[c, 2, 9, 9]) for c in (1, 2)],
+        categories=[dict(id=1, name='cat'), dict(id=2, name='dog')],
+    )
+    content['annotations'][1]['id'] = 1
+    (tmp_path / 'x.json').write_text(json.dumps(content))
+    data = DATASETS.build(
+        dict(type='CocoDataset', ann_file=str(tmp_path / 'x.json'), test_mode=True,
+             data_prefix=dict(img=str(tmp_path)), metainfo=dict(classes=('dog', 'cat')))
+    )  # fmt: skip
+    model = nn.Module()
+    model.bbox_head = nn.Module()
+    model.bbox_head.num_classes = 2
+    warned = []
+    runner = SimpleNamespace(
+        test_dataloader=SimpleNamespace(dataset=data), model=model,
+        logger=SimpleNamespace(info=lambda line: None, warning=warned.append),
+    )  # fmt: skip
+    DatasetCheckHook().before_test(runner)
+    assert len(warned) == 4 and all(line.startswith(f'{tmp_path}/x.json: ') for line in warned)
+    for said in ('without iscrowd', 'without area', 'ids below 1', 'matched by name'):
+        assert any(said in line for line in warned), said
