@@ -81,16 +81,22 @@ def cached_listing(
         make: Lists folders with the scanner that it is given, and says what it has to say.
         say: Told in lines what ``make`` says, also where that was the last time.
     """
+    folder = _cache_folder()
+    if folder is None:
+        return make(FolderScanner(), say)
     wanted = hashlib.sha256(json.dumps([_FORMAT, options], sort_keys=True).encode()).hexdigest()
-    path = _cache_folder() / f'{wanted[:32]}.listing'
+    path = folder / f'{wanted[:32]}.listing'
     table = _read(path, wanted, say)
     if table is not None:
         return table
     scanner = FolderScanner()
     said: list[str] = []
-    table = make(scanner, said.append)
-    for line in said:
+
+    def tell(line: str) -> None:
+        said.append(line)
         say(line)
+
+    table = make(scanner, tell)
     if len(table) >= WORTH and scanner.settled and _is_first_of_its_machine():
         try:
             _write(path, wanted, table, scanner, said)
@@ -103,9 +109,10 @@ def _is_first_of_its_machine() -> bool:
     return int(os.environ.get('LOCAL_RANK', os.environ.get('SLURM_LOCALID', 0))) == 0
 
 
-def _cache_folder() -> Path:
-    base = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
-    return Path(base, 'mmc2fmae/listings')
+def _cache_folder() -> Path | None:
+    """Return where listings are kept; None for a user without a home, as in some containers."""
+    base = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
+    return None if base.startswith('~') else Path(base, 'mmc2fmae/listings')
 
 
 def _write(

@@ -257,6 +257,24 @@ def test_a_cache_that_cannot_be_written_does_no_harm(data_root, cache):
     assert len(samples(data_root)) == 6
 
 
+def test_a_user_without_a_home_lists_every_time(data_root, cache, monkeypatch):
+    monkeypatch.delenv('XDG_CACHE_HOME')
+    monkeypatch.setattr('os.path.expanduser', lambda path: path)
+    monkeypatch.chdir(data_root.parent)
+    assert len(samples(data_root)) == 6 and not os.path.exists('~')
+
+
+def test_what_is_said_comes_before_the_error(data_root, cache):
+    def make(scan, say):
+        say('6 of them')
+        raise DatasetError('no maps')
+
+    told = []
+    with pytest.raises(DatasetError, match='no maps'):
+        listing_cache.cached_listing({}, make, told.append)
+    assert told == ['6 of them']
+
+
 def test_photographs_of_one_stem_are_found_whatever_their_hashes(monkeypatch):
     monkeypatch.setattr('mmc2fmae.datasets.photograph_lists.hash', lambda _: 1, raising=False)
     require_unique_stems('root', ['a.jpg', 'b.jpg', 'b.jpg'])
