@@ -20,7 +20,7 @@ from mmc2fmae.errors import DatasetError
 # Modules whose information is progress, or says what a run starts from.
 _SHOWN = (
     'mmengine.hooks.logger_hook', 'mmengine.hooks.checkpoint_hook', 'mmc2fmae.engine.console',
-    'mmc2fmae.preflight.masks', 'mmc2fmae.checkpoints',
+    'mmc2fmae.preflight.masks', 'mmc2fmae.checkpoints', 'mmc2fmae.probes',
 )  # fmt: skip
 # Modules whose warnings are about mmengine's own calls: a user cannot act on them.
 _NOT_FOR_USERS = ('mmengine.fileio', 'mmengine.evaluator.metric', 'mmengine.optim.optimizer')
