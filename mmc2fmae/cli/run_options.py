@@ -16,7 +16,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     for tracker, where in (
         ('tensorboard', 'TensorBoard, into the work dir'),
         ('wandb', 'Weights & Biases (WANDB_MODE=offline: into the work dir)'),
-        ('mlflow', 'MLflow, into the work dir unless MLFLOW_TRACKING_URI names a server'),
+        ('mlflow', 'MLflow (into the work dir unless MLFLOW_TRACKING_URI names a server)'),
     ):
         parser.add_argument(f'--{tracker}', action='store_true', help=f'also log to {where}')
     parser.add_argument(

@@ -1,7 +1,8 @@
 """--tensorboard, --wandb, --mlflow: services that follow a run, beside its own log."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,18 @@ def add_trackers(cfg: Config, options: Mapping[str, Any]) -> None:
             visualizer['vis_backends'] = [*backends, dict(type=backend)]
 
 
+@contextmanager
+def _one_line(option: str, fix: str) -> Iterator[None]:
+    """Turn what a tracker raises, of kinds of its own, into one line with the fix."""
+    try:
+        yield
+    except Exception as error:
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        uri = os.environ.get('MLFLOW_TRACKING_URI')  # may hold a password
+        text = said[0].replace(uri, 'MLFLOW_TRACKING_URI') if uri else said[0]
+        raise ValueError(f'--{option}: {text}; {fix}') from error
+
+
 @VISBACKENDS.register_module()
 class WandbRunBackend(WandbVisBackend):
     """mmengine's, but curves go by iteration, and the files of the working directory stay here.
@@ -69,14 +82,9 @@ class WandbRunBackend(WandbVisBackend):
         Raises:
             ValueError: W&B refuses, for want of a key for example.
         """
-        try:
+        fix = 'run `wandb login`, or set WANDB_MODE=offline and send the run later (wandb sync)'
+        with _one_line('wandb', fix):
             super()._init_env()
-        except Exception as error:  # its own kinds, of a package that may not be there
-            said = str(error).strip().splitlines() or [type(error).__name__]
-            raise ValueError(
-                f'--wandb: {said[0]}; run `wandb login`, or set WANDB_MODE=offline and send the '
-                'run later (wandb sync)'
-            ) from error
 
     @force_init_env
     def add_config(self, config: Config, **kwargs) -> None:
@@ -98,17 +106,28 @@ class WandbRunBackend(WandbVisBackend):
 class MLflowRunBackend(MLflowVisBackend):
     """mmengine's, but a server is named by MLFLOW_TRACKING_URI, which may hold a password.
 
-    Without it the run is written into ``WORK_DIR/mlruns``.
+    Without it the run is written into ``WORK_DIR/mlflow.db``, its files beside it into ``mlruns``.
     """
 
     def __init__(self, save_dir: str) -> None:
         run = Path(save_dir).absolute().parents[1]
+        server = os.environ.get('MLFLOW_TRACKING_URI')
         super().__init__(
             save_dir,
             exp_name=os.environ.get('MLFLOW_EXPERIMENT_NAME', 'mmc2fmae'),
             run_name=os.environ.get('MLFLOW_RUN_NAME', run.name),
-            tracking_uri=os.environ.get('MLFLOW_TRACKING_URI', (run / 'mlruns').as_uri()),
+            tracking_uri=server or f'sqlite:///{run / "mlflow.db"}',
+            artifact_location=None if server else (run / 'mlruns').as_uri(),
         )
+
+    def _init_env(self) -> None:
+        """Start, or say in one line why not.
+
+        Raises:
+            ValueError: MLflow refuses, or cannot be reached.
+        """
+        with _one_line('mlflow', 'unset MLFLOW_TRACKING_URI to write into the work dir'):
+            super()._init_env()
 
     @force_init_env
     def add_config(self, config: Config, **kwargs) -> None:

@@ -200,9 +200,10 @@ class HealthProbeHook(ProbeHook):
             return {}, 'the tokens are not finite'
         found = health(tokens, brightness)
         warning = diagnose(found, width, tokens.shape[0] * tokens.shape[1], runner)
-        if warning and not self.warned and done:
-            runner.logger.warning(warning)
-        self.warned = bool(warning)
+        if done and bool(warning) != self.warned:  # random weights have learned nothing yet
+            self.warned = bool(warning)
+            if warning:
+                runner.logger.warning(warning)
         shares = ', '.join(
             f'{name} {100 * found[key]:.0f} %'
             for name, key in (
@@ -240,7 +241,10 @@ class KnnProbeHook(ProbeHook):
         Raises:
             ValueError: The folder has no classes or too few photographs, or one cannot be read.
         """
-        self.labelled: Labelled = read_labelled(self.folder, self.k)
+        # The fewer steps a run has, the fewer photographs it can spare the time for.
+        steps = len(runner.train_dataloader.dataset) * runner.max_epochs
+        most = None if self.every else max(100, steps // 100)
+        self.labelled: Labelled = read_labelled(self.folder, self.k, most)
         self.photographs = Photographs(self.labelled.paths, bare(runner))
 
     def probe(self, runner: Runner, done: int) -> tuple[dict[str, float], str]:
@@ -263,9 +267,11 @@ class KnnProbeHook(ProbeHook):
             knn_top1=top_k_accuracy(votes, labels[voting:], 1),
             linear_top1=100 * float(right.double().mean()),
         )
+        share = found['knn_top1'] / 100
+        error = 100 * (share * (1 - share) / len(asked)) ** 0.5
         return found, (
-            f'top-1 {found["knn_top1"]:.1f} %, linear {found["linear_top1"]:.1f} % of '
-            f'{len(asked):,} photographs in {classes} classes '
+            f'top-1 {found["knn_top1"]:.1f} ± {error:.1f} %, linear {found["linear_top1"]:.1f} % '
+            f'of {len(asked):,} photographs in {classes} classes '
             f'(chance {self.labelled.chance:.1f} %)'
         )
 

@@ -10,10 +10,10 @@ from mmc2fmae.errors import DatasetError
 from mmc2fmae.files import list_folders
 from mmc2fmae.paths import AnyPath
 
-NEIGHBOURS = 4000
-"""Photographs that vote, at most."""
-ASKED = 1000
-"""Photographs that are classified, at most."""
+NEIGHBOURS = 1000, 10
+"""Photographs that vote: so many at most, or so many a class, whichever is more."""
+ASKED = 500, 1
+"""Photographs that are classified, likewise."""
 
 
 @dataclass
@@ -54,7 +54,7 @@ def spread(labels: Sequence[int], most: int) -> list[int]:
     return sorted(index for _, index in sorted(turns)[:most])
 
 
-def read_labelled(folder: AnyPath, k: int) -> Labelled:
+def read_labelled(folder: AnyPath, k: int, most: int | None = None) -> Labelled:
     """Find the labelled photographs of a folder and part them.
 
     Of ``folder/train`` and ``folder/val`` the first votes and the second is asked. In a folder of
@@ -64,6 +64,7 @@ def read_labelled(folder: AnyPath, k: int) -> Labelled:
         folder: Folder of class folders, or of ``train`` and ``val`` with class folders of the same
             names in each.
         k: Neighbours that vote for one photograph.
+        most: Photographs at most, two of three of which vote.
 
     Raises:
         DatasetError: There are no classes, or too few photographs.
@@ -89,17 +90,23 @@ def read_labelled(folder: AnyPath, k: int) -> Labelled:
         for path, label in pairs:
             (asked if seen[label] % 2 else voting).append((path, label))
             seen[label] += 1
-    _check(folder, len(known.metainfo['classes']), voting, asked, k)
-    chosen = []
-    for part, most in ((voting, NEIGHBOURS), (asked, ASKED)):
-        chosen.append([part[i] for i in spread([label for _, label in part], most)])
-    every = chosen[0] + chosen[1]
+    classes = len(known.metainfo['classes'])
+    _check(folder, classes, voting, asked, k)
+    voters, askers = (max(number, of_class * classes) for number, of_class in (NEIGHBOURS, ASKED))
+    if most is not None:
+        voters, askers = min(voters, max(2 * most // 3, k)), min(askers, max(most // 3, 1))
+    voting, asked = _choose(voting, voters), _choose(asked, askers)
+    every = voting + asked
     return Labelled(
         paths=[path for path, _ in every],
         labels=[label for _, label in every],
-        voting=len(chosen[0]),
-        classes=len(known.metainfo['classes']),
+        voting=len(voting),
+        classes=classes,
     )
+
+
+def _choose(pairs: list[tuple[Path, int]], most: int) -> list[tuple[Path, int]]:
+    return [pairs[index] for index in spread([label for _, label in pairs], most)]
 
 
 def _pairs(folder: ImageFolders) -> list[tuple[Path, int]]:

@@ -44,7 +44,7 @@ steps = [
     dict(type='PackMultiGranular'),
 ]
 train_dataloader = dict(
-    dataset=dict(data_prefix=dict(_delete_=True, rgb='train'), pipeline=steps)
+    dataset=dict(data_prefix=dict(rgb='train'), pipeline=steps)
 )
 """
 MULTIMAE = """
@@ -68,11 +68,14 @@ model = dict(
 steps = [
     dict(type='LoadMultiGranular'),
     dict(type='JointRandomResizedCrop', size=32),
-    dict(type='ProgressiveMasking', patch_size=8, num_visible=8, curriculum='RD'),
+    dict(
+        type='ProgressiveMasking', patch_size=8, num_visible=8, curriculum='RD',
+        granularities=['rgb'],
+    ),
     dict(type='PackMultiGranular'),
 ]
 train_dataloader = dict(
-    dataset=dict(data_prefix=dict(_delete_=True, rgb='train'), pipeline=steps)
+    dataset=dict(data_prefix=dict(rgb='train'), pipeline=steps)
 )
 """
 MODELS = dict(C2FMAE='', MAE=MAE, MultiMAE=MULTIMAE, SemanticMIM=SEMANTICMIM)

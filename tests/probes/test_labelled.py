@@ -31,6 +31,12 @@ def test_train_votes_and_val_is_asked_where_both_are_there(tmp_path):
     assert [path.parts[-3] for path in found.paths[8:]] == ['val'] * 3
 
 
+@pytest.mark.parametrize(('most', 'voting', 'asked'), [(None, 9, 6), (9, 6, 3), (2, 3, 1)])
+def test_a_short_run_asks_fewer_but_never_without_enough_voters(tmp_path, most, voting, asked):
+    found = read_labelled(write(tmp_path / 'set', a=5, b=5, c=5), k=3, most=most)
+    assert (found.voting, len(found.paths) - found.voting) == (voting, asked)
+
+
 def test_a_large_class_leaves_room_for_the_others():
     assert spread([0, 0, 0, 0, 1, 2], 4) == [0, 1, 4, 5]
     assert spread([0, 1], 10) == [0, 1]
