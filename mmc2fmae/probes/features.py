@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,7 +61,7 @@ class Photographs:
         ValueError: A photograph cannot be read, or the model has no such backbone.
     """
 
-    def __init__(self, paths: Sequence[Path], model: nn.Module) -> None:
+    def __init__(self, paths: Sequence[Path], model: Any) -> None:
         vit = getattr(model, 'backbone', None)
         if not isinstance(vit, VisionTransformer):
             raise ValueError(
@@ -86,9 +87,9 @@ class Photographs:
         cut = Compose([*steps[:2], np.array])
         own = list(paths)[get_rank() :: get_world_size()]
         files = ImageFiles(own, cut)
-        self.pixels: list[np.ndarray] = list(in_threads(files.read, range(len(own)), quiet=True))
+        self.pixels: list[Any] = list(in_threads(files.read, range(len(own)), quiet=True))
 
-    def tokens(self, model: nn.Module, batch: int = 64) -> Iterator[tuple[Tensor, Tensor]]:
+    def tokens(self, model: Any, batch: int = 64) -> Iterator[tuple[Tensor, Tensor]]:
         """Encode the photographs without masks.
 
         Args:
@@ -98,7 +99,7 @@ class Photographs:
         Yields:
             (B, N, D) patch tokens after the last block, and (B, N) mean brightness of the patches.
         """
-        vit: VisionTransformer = model.backbone  # type: ignore[assignment]
+        vit: VisionTransformer = model.backbone
         state = vit.state_dict()
         weights = {name: state[name] for name in self.weights}
         for first in range(0, len(self.pixels), batch):

@@ -171,6 +171,24 @@ def test_features_are_those_of_the_plain_vit(config_file, labelled, tmp_path):
     torch.testing.assert_close(found, expected.flatten(1, 2), rtol=0, atol=1e-6)
 
 
+def test_two_processes_measure_what_one_measures(config_file, labelled, tmp_path, python):
+    options = ['--probe-health', labelled, '--probe-knn', labelled, '--probe-pictures']
+    run(config_file, tmp_path / 'one', *options)
+    torchrun = ('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2', '-m')
+    words = ['mmc2fmae', 'train', config_file, '--launcher', 'pytorch', '--work-dir']
+    done = python(*torchrun, *map(str, [*words, tmp_path / 'two', '--batch-size', 2, *options]))
+    assert done.returncode == 0, done.stderr[-2000:]
+    first = []
+    for part in ('one', 'two'):
+        records = [r for r in read_records(tmp_path / part) if r.get('iter') == 0]
+        first.append({k: v for r in records for k, v in r.items() if k.startswith('probe/')})
+    assert first[0] == pytest.approx(first[1], rel=1e-5)
+    assert len(first[0]) == 7
+    records = [r['iter'] for r in read_records(tmp_path / 'two') if 'probe/rankme' in r]
+    assert records[-1] == 9
+    assert len(list((tmp_path / 'two').glob('*/vis_data/vis_image/*.png'))) >= 2
+
+
 def test_modes_and_parts_of_a_model_are_as_before_also_after_an_error():
     model = torch.nn.Sequential(torch.nn.Dropout(), torch.nn.BatchNorm1d(2)).train()
     model[1].eval()
