@@ -54,6 +54,7 @@ def train(
     from mmc2fmae.engine import launch
     from mmc2fmae.errors import nearest
     from mmc2fmae.paths import expand_values
+    from mmc2fmae.probes import apply_probes
 
     parser = ArgumentParser()
     add_common_arguments(parser)
@@ -67,6 +68,7 @@ def train(
             text = str(value) if isinstance(value, os.PathLike) else value
             setattr(args, name, expand_values(text))
     cfg = launch.load_config(args)
+    apply_probes(cfg, args)
     launch.apply_train_options(cfg, args)
     launch.build_runner(cfg).train()
     return latest_checkpoint(cfg.work_dir)

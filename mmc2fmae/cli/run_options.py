@@ -13,9 +13,12 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--work-dir', help='folder of the run (work_dirs/CONFIG_NAME)')
     parser.add_argument('--data-root', help="folder of the data, in place of the config's")
-    parser.add_argument(
-        '--tensorboard', action='store_true', help='also log to TensorBoard, into the work dir'
-    )
+    for tracker, where in (
+        ('tensorboard', 'TensorBoard, into the work dir'),
+        ('wandb', 'Weights & Biases (WANDB_MODE=offline: into the work dir)'),
+        ('mlflow', 'MLflow (into the work dir unless MLFLOW_TRACKING_URI names a server)'),
+    ):
+        parser.add_argument(f'--{tracker}', action='store_true', help=f'also log to {where}')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -92,9 +95,34 @@ def add_amp_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_probe_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that look at what a pre-training learns."""
+    group = parser.add_argument_group('probes of a pre-training', 'See docs/watch_run.md.')
+    group.add_argument(
+        '--probe-health',
+        nargs='?',
+        const='training data',
+        metavar='FOLDER',
+        help='rank and structure of the features of photographs, by default of the training data',
+    )
+    group.add_argument(
+        '--probe-knn',
+        metavar='FOLDER',
+        help='k-NN and linear classification of photographs in class folders',
+    )
+    group.add_argument('--probe-pictures', action='store_true', help='pictures of reconstructions')
+    group.add_argument(
+        '--probe-every',
+        type=float,
+        metavar='EPOCHS',
+        help='distance of two probes, such as 0.25 (as many as take 5 %% of the time)',
+    )
+
+
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of training alone."""
     add_length_arguments(parser)
+    add_probe_arguments(parser)
     parser.add_argument(
         '--resume',
         nargs='?',

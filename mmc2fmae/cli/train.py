@@ -15,8 +15,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Train."""
     from mmc2fmae.engine import launch
+    from mmc2fmae.probes import apply_probes
 
     cfg = launch.load_config(args)
+    apply_probes(cfg, args)
     launch.apply_train_options(cfg, args)
     with blame(args.config, launch.is_config_mistake):
         launch.build_runner(cfg).train()

@@ -20,10 +20,13 @@ from mmc2fmae.errors import DatasetError
 # Modules whose information is progress, or says what a run starts from.
 _SHOWN = (
     'mmengine.hooks.logger_hook', 'mmengine.hooks.checkpoint_hook', 'mmc2fmae.engine.console',
-    'mmc2fmae.preflight.masks', 'mmc2fmae.checkpoints',
+    'mmc2fmae.preflight.masks', 'mmc2fmae.checkpoints', 'mmc2fmae.probes',
 )  # fmt: skip
 # Modules whose warnings are about mmengine's own calls: a user cannot act on them.
-_NOT_FOR_USERS = ('mmengine.fileio', 'mmengine.evaluator.metric', 'mmengine.optim.optimizer')
+_NOT_FOR_USERS = (
+    'mmengine.fileio', 'mmengine.evaluator.metric', 'mmengine.optim.optimizer',
+    'mmengine.visualization.vis_backend',
+)  # fmt: skip
 # Python's warnings that no user can act on: module and start of the text, as regular expressions.
 _STACK_WARNINGS = (
     (r'mmengine\.utils\.dl_utils\.setup_env', 'Setting (OMP|MKL)_NUM_THREADS'),

@@ -18,6 +18,8 @@ from mmc2fmae.engine.cfg_options import apply_cfg_options
 from mmc2fmae.engine.console import KeptConfigHook, QuietRunner, RunTableHook, say
 from mmc2fmae.engine.options import apply_classes, apply_options
 from mmc2fmae.engine.overrides import apply_settings, constructor_fields, constructors
+from mmc2fmae.engine.step_log import StepLogHook
+from mmc2fmae.engine.trackers import add_trackers
 from mmc2fmae.engine.work_dirs import claim
 
 
@@ -52,8 +54,7 @@ def load_config(args: argparse.Namespace) -> Config:
                 _set_data_root(dataset, args.data_root)
     for line in apply_classes(cfg, args.classes):  # after the folder of the data is known
         say(f'set {line}')
-    if args.tensorboard:
-        _add_tensorboard(cfg)
+    add_trackers(cfg, vars(args))
     _fit_hardware(cfg)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return cfg
@@ -138,6 +139,7 @@ def build_runner(cfg: Config) -> Runner:
         if _unsync_norms(cfg.model):
             say('no GPU: BN for SyncBN, each process normalises by its own batch')
     runner = RUNNERS.build(cfg) if cfg.get('runner_type') else QuietRunner.from_cfg(cfg)
+    runner.register_hook(StepLogHook())
     runner.register_hook(RunTableHook())
     runner.register_hook(KeptConfigHook())
     return runner
@@ -193,19 +195,13 @@ def _fill_backbone(cfg: Config, checkpoint: str, which: str | None) -> None:
 
 def _learns_labels(cfg: Config) -> bool:
     """Tell whether a run pre-trains an encoder of label maps, and so learns to embed them."""
+    return pretrains(cfg) and bool(cfg.model.backbone.get('granularities'))
+
+
+def pretrains(cfg: Config) -> bool:
+    """Tell whether a config describes a pre-training."""
     makers = constructors(cfg.model.type, cfg.get('default_scope'))
-    pretrains = any(isinstance(m, type) and issubclass(m, BaseSelfSupervisor) for m in makers)
-    return pretrains and bool(cfg.model.backbone.get('granularities'))
-
-
-def _add_tensorboard(cfg: Config) -> None:
-    try:
-        import tensorboard  # noqa: F401
-    except ImportError as error:
-        raise ImportError('--tensorboard needs a package: pip install tensorboard') from error
-    visualizer = cfg.setdefault('visualizer', dict(type='Visualizer', vis_backends=[]))
-    backends = [*visualizer.get('vis_backends', []), dict(type='TensorboardVisBackend')]
-    visualizer['vis_backends'] = backends
+    return any(isinstance(m, type) and issubclass(m, BaseSelfSupervisor) for m in makers)
 
 
 def _unsync_norms(part: dict | list) -> bool:

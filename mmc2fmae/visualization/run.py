@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.dataset import default_collate
 from mmpretrain.registry import DATASETS
 
-from mmc2fmae.engine.run_log import read_scalars
+from mmc2fmae.engine.run_log import read_records, read_scalars
 from mmc2fmae.visualization.figures.autoencoder import load_autoencoder, still_pipeline
 from mmc2fmae.visualization.figures.curriculum import KINDS
 from mmc2fmae.visualization.reconstruction import draw_reconstructions
@@ -57,7 +57,12 @@ def draw_run(
     figure = plt.figure(figsize=(12, 1.45 * rows + 3.6), layout='constrained')
     top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.45 * rows, 3.2]).flat
     draw_reconstructions(top, autoencoder.model, batch, target_stats)
-    draw_curves(bottom, read_scalars(work_dir))
+    scalars = read_scalars(work_dir)
+    probes = [r for r in read_records(work_dir) if any(key.startswith('probe/') for key in r)]
+    if probes:
+        bottom, right = bottom.subfigures(1, 2, width_ratios=[2, 1])
+        draw_probes(right, probes, scalars)
+    draw_curves(bottom, scalars)
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=130)
     plt.close(figure)
@@ -94,9 +99,7 @@ def draw_curves(figure: SubFigure, scalars: list[dict]) -> None:
     """
     losses, curriculum = figure.subplots(1, 2)
     names = [key for key in scalars[-1] if key.startswith('loss_')] if scalars else []
-    iterations = np.array([r['iter'] for r in scalars])
-    per_epoch = max(iterations.max() / scalars[-1]['epoch'], 1) if scalars else 1
-    epochs = iterations / per_epoch
+    epochs = np.array([r['iter'] for r in scalars]) / iterations_per_epoch(scalars)
     for name in names:
         values = [r[name] for r in scalars]
         losses.plot(epochs, values, marker='.', label=name.removeprefix('loss_'))
@@ -124,3 +127,43 @@ def draw_curves(figure: SubFigure, scalars: list[dict]) -> None:
     curriculum.legend(fontsize=7, loc='center right')
     if names:
         losses.legend(fontsize=8)
+
+
+def iterations_per_epoch(scalars: list[dict]) -> float:
+    """Return the iterations of an epoch, as far as the records of a run tell.
+
+    Args:
+        scalars: Records of :func:`read_scalars`.
+    """
+    return max(max(r['iter'] for r in scalars) / scalars[-1]['epoch'], 1) if scalars else 1
+
+
+def draw_probes(figure: SubFigure, probes: list[dict], scalars: list[dict]) -> None:
+    """Draw what probes measured, shares and ranks, over the epochs (docs/watch_run.md).
+
+    Args:
+        figure: Where to draw.
+        probes: Records with ``probe/...``.
+        scalars: Records of :func:`read_scalars`.
+    """
+    shares = figure.subplots(1, 1)
+    ranks = shares.twinx()
+    per_epoch = iterations_per_epoch(scalars)
+    for name in sorted({key for r in probes for key in r if key.startswith('probe/')}):
+        known = {r['iter']: r[name] for r in probes if name in r}  # a resumed run repeats some
+        epochs = [iteration / per_epoch for iteration in sorted(known)]
+        values = np.array([known[iteration] for iteration in sorted(known)])
+        short = name.removeprefix('probe/')
+        if 'rank' in short:
+            ranks.plot(epochs, values, marker='.', linestyle='--', label=short)
+        else:
+            percent = values if short.endswith('top1') else 100 * values
+            shares.plot(epochs, percent, marker='.', label=short)
+    shares.set(xlabel='epoch', ylabel='%', title='Probes')
+    shares.set_ylim(bottom=0)
+    ranks.set(ylabel='directions (dashed)')
+    ranks.set_ylim(bottom=0)
+    shares.grid(alpha=0.3)
+    lines = [*shares.get_lines(), *ranks.get_lines()]
+    if lines:
+        shares.legend(lines, [str(line.get_label()) for line in lines], fontsize=6)

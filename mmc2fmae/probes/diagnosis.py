@@ -1,0 +1,48 @@
+"""When tokens have collapsed, and what the likely causes are."""
+
+from collections.abc import Mapping
+
+from mmengine.runner import Runner
+
+LEAST_RANK = 0.15
+"""Least RankMe of healthy tokens, relative to the most that is possible."""
+
+
+def is_collapsed(found: Mapping[str, float], width: int, tokens: int) -> bool:
+    """Tell whether tokens fill too few directions.
+
+    Args:
+        found: What :func:`mmc2fmae.probes.health.health` measured.
+        width: Width of a token.
+        tokens: How many were measured; they cannot fill more directions than there are of them.
+    """
+    return found['rankme'] < LEAST_RANK * min(width, tokens - 1)
+
+
+def diagnose(found: Mapping[str, float], width: int, tokens: int, runner: Runner) -> str | None:
+    """Return a warning with the likely causes where tokens have collapsed, else None.
+
+    Args:
+        found: What :func:`mmc2fmae.probes.health.health` measured.
+        width: Width of a token.
+        tokens: How many were measured.
+        runner: The run, for its settings.
+    """
+    if not is_collapsed(found, width, tokens):
+        return None
+    wrapper = runner.optim_wrapper
+    rate = max(group.get('initial_lr', group['lr']) for group in wrapper.param_groups)
+    causes = [f'a learning rate too high (it is {rate:g} at most: try --lr {rate / 10:g})']
+    low = str(getattr(wrapper, 'cast_dtype', None) or '').removeprefix('torch.')
+    if low:
+        causes.append(f'{low} (try without --amp)')
+    causes.append('masks too easy or too hard (ProgressiveMasking.num_visible, mask_ratio)')
+    if not getattr(getattr(runner.model, 'module', runner.model).backbone, 'final_norm', True):
+        causes.append('no norm after the last block (model.backbone.final_norm)')
+    least = LEAST_RANK * min(width, tokens - 1)
+    return (
+        f'the features collapse: RankMe {found["rankme"]:.1f}, expected {least:.1f} or more of '
+        f'{width}, the first direction has {found["first_direction"]:.0%} of the variance, even if '
+        f'the loss falls; likely causes, the likeliest first: {"; ".join(causes)} '
+        '(docs/watch_run.md)'
+    )
