@@ -191,6 +191,16 @@ def test_a_crop_of_the_final_size_is_a_slice():
     assert np.array_equal(crop_pixels(pixels, (5, 3, 37, 35), (32, 32)), pixels[3:35, 5:37])
 
 
+def test_a_mirrored_photograph_is_cropped_as_any_other():
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 48, 3), dtype=np.uint8)[::-1, ::-1]
+    for crop in (JointRandomResizedCrop(32), JointCenterCrop(32)):
+        found = [
+            crop.transform(dict(rgb=p, granularities=['rgb'], rng=np.random.default_rng(0)))['rgb']
+            for p in (pixels, pixels.copy())
+        ]
+        assert np.array_equal(*found)
+
+
 def test_packing_keeps_every_pixel_in_its_place():
     pixels = np.random.default_rng(0).integers(0, 256, (40, 48, 3), dtype=np.uint8)
     for flip in (0.0, 1.0):

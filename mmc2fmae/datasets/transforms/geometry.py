@@ -49,8 +49,8 @@ def crop_pixels(pixels: np.ndarray, box: Box, size: tuple[int, int]) -> np.ndarr
     """
     left, top, right, bottom = box
     # Cropped before it is resized, as torchvision does: no pixel outside the box bleeds in.
-    inside = torch.from_numpy(pixels[top:bottom, left:right]).permute(2, 0, 1)
-    resized = interpolate(inside[None], size, mode='bicubic', antialias=True)
+    inside = torch.from_numpy(np.ascontiguousarray(pixels[top:bottom, left:right]))
+    resized = interpolate(inside.permute(2, 0, 1)[None], size, mode='bicubic', antialias=True)
     return resized[0].permute(1, 2, 0).numpy()
 
 
@@ -209,8 +209,7 @@ class JointRandomFlip(BaseTransform):
         """Flip every granularity along its width, or none."""
         if results['rng'].random() < self.prob:
             for granularity in results['granularities']:
-                # By torch, which takes an eighth of NumPy's time to mirror bytes.
-                results[granularity] = torch.from_numpy(results[granularity]).flip(1).numpy()
+                results[granularity] = results[granularity][:, ::-1]
         return results
 
     def __repr__(self) -> str:
