@@ -13,6 +13,8 @@ from mmc2fmae.parallel import available_cores
 
 WAITS = 20.0
 """Percent of the time spent waiting for data above which something is worth changing."""
+EARLY = 20
+"""Steps, of which the first wait for the workers to start, and which say little."""
 
 
 class StepLogHook(Hook):
@@ -23,7 +25,7 @@ class StepLogHook(Hook):
 
     def __init__(self) -> None:
         self.norms: list[Tensor] = []
-        self.windows = 0
+        self.steps = self.windows = 0
         self.hinted = False
 
     def before_train(self, runner: Runner) -> None:
@@ -54,6 +56,7 @@ class StepLogHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Bring the numbers to the log, where a line is due."""
+        self.steps += 1
         last = self.end_of_epoch(runner.train_dataloader, batch_idx)
         if not (last or self.every_n_inner_iters(batch_idx, self.interval)):
             return
@@ -79,8 +82,7 @@ class StepLogHook(Hook):
         share = 100 * waited / whole if whole else 0.0
         hub.update_scalar('train/data_wait', share)
         self.windows += 1
-        # The first line waits for the workers to start.
-        if share <= WAITS or self.windows == 1 or self.hinted:
+        if share <= WAITS or self.windows == 1 or self.steps < EARLY or self.hinted:
             return
         self.hinted = True
         runner.logger.warning(
