@@ -251,6 +251,20 @@ def _first_of(order: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     return mask
 
 
+def leading_strategy(alpha_s: float, alpha_i: float) -> int | None:
+    """Return the strategy whose coefficient exceeds one half, None where there is none.
+
+    The mask of Eq. 10-11 is then its mask: each of its k patches has a higher score than all others
+    (D5), so the others need not be computed.
+
+    Returns:
+        Index in :data:`STRATEGIES`.
+    """
+    coefficients = (alpha_s, alpha_i, 1 - alpha_s - alpha_i)
+    largest = max(coefficients)
+    return coefficients.index(largest) if largest > 0.5 + 1e-9 else None
+
+
 def progressive_mask(
     num_masked: np.ndarray,
     grid: tuple[int, int],
@@ -263,7 +277,8 @@ def progressive_mask(
 ) -> Masks:
     """Blend semantic-guided, instance-guided and random masks and keep the top k (Eq. 10-11).
 
-    A strategy whose coefficient is 0 is not drawn; one whose coefficient is 1 is the result.
+    A strategy whose coefficient is 0 is not drawn. One whose coefficient exceeds one half is the
+    result; of the others the random numbers alone are drawn, so that what follows is the same.
 
     Args:
         num_masked: (M,) patches to mask per granularity.
@@ -272,7 +287,8 @@ def progressive_mask(
         alpha_i: Coefficient of the instance-guided mask; the random mask has the remainder.
         rng: Random source.
         semantic_labels: (N,) class of each patch; None where ``alpha_s`` is 0.
-        instance_labels: (N,) instance of each patch; None where ``alpha_i`` is 0.
+        instance_labels: (N,) instance of each patch; None where ``alpha_i`` is 0, or another
+            strategy is the :func:`leading_strategy`.
         rules: Settings of the strategies.
 
     Returns:
@@ -281,27 +297,45 @@ def progressive_mask(
     Raises:
         ValueError: The labels of a strategy that is drawn are missing.
     """
+    leading = leading_strategy(alpha_s, alpha_i)
+    noise = len(num_masked), grid[0] * grid[1]
     masks, weights, used = [], [], []
     if alpha_s > 0:
         if semantic_labels is None:
             raise ValueError(f'alpha_S is {alpha_s:g}: needs the semantic labels of the patches')
-        masks.append(semantic_guided_mask(semantic_labels, num_masked, rng, rules.class_weights))
+        if leading in (None, 0):
+            masks.append(
+                semantic_guided_mask(semantic_labels, num_masked, rng, rules.class_weights)
+            )
+        else:
+            rng.random((len(num_masked), np.count_nonzero(np.bincount(semantic_labels))))  # ties
+            rng.random(noise)
         weights.append(alpha_s)
         used.append(0)
     if alpha_i > 0:
-        if instance_labels is None:
+        if leading not in (None, 1):
+            rng.random(noise)
+        elif instance_labels is None:
             raise ValueError(f'alpha_I is {alpha_i:g}: needs the instance labels of the patches')
-        objects = select_objects(instance_labels, grid, rules)
-        masks.append(instance_guided_mask(objects, num_masked, rng, rules.alpha, rules.object_cap))
+        else:
+            objects = select_objects(instance_labels, grid, rules)
+            masks.append(
+                instance_guided_mask(objects, num_masked, rng, rules.alpha, rules.object_cap)
+            )
         weights.append(alpha_i)
         used.append(1)
     if alpha_s + alpha_i < 1:
-        masks.append(random_mask(num_masked, grid[0] * grid[1], rng))
+        if leading in (None, 2):
+            masks.append(random_mask(num_masked, noise[1], rng))
+        else:
+            rng.random(noise)
         weights.append(1 - alpha_s - alpha_i)
         used.append(2)
     shares = np.zeros(len(STRATEGIES))
-    if len(masks) == 1:
-        shares[used[0]] = 1
+    if leading is not None:
+        if len(used) > 1:
+            rng.random(noise)  # which would shuffle equal scores
+        shares[leading] = 1
         return Masks(masks[0], shares)
     blended = blend_top_k(masks, weights, num_masked, rng)
     shares[used] = blended.shares

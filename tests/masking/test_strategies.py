@@ -8,6 +8,7 @@ from mmc2fmae.masking import (
     MaskingRules,
     blend_top_k,
     instance_guided_mask,
+    leading_strategy,
     patch_labels,
     progressive_mask,
     random_mask,
@@ -260,3 +261,41 @@ def test_presets_give_pure_strategies_at_start_middle_and_end(preset, t, strateg
             'RD': lambda: random_mask(num_masked, N, rng),
         }[strategy]()
         assert (got == pure).all()
+
+
+@pytest.mark.parametrize(
+    ('alphas', 'strategy'),
+    [
+        ((0.6, 0.4), 0),
+        ((0.3, 0.7), 1),
+        ((0.1, 0.2), 2),
+        ((0.5, 0.5), None),
+        ((0.5, 0.2), None),
+        ((1.0, 0.0), 0),
+    ],
+)
+def test_a_coefficient_above_one_half_leads(alphas, strategy):
+    assert leading_strategy(*alphas) == strategy
+
+
+@pytest.mark.parametrize('alphas', [(0.6, 0.4), (0.3, 0.7), (0.6, 0.1), (0.2, 0.6), (0.1, 0.2)])
+def test_the_leading_mask_is_the_blend_and_what_is_drawn_later_is_the_same(alphas):
+    semantic = np.random.default_rng(0).integers(0, 7, 64)
+    instance = np.random.default_rng(1).integers(0, 3, 64)
+    num_masked = np.array([20, 40, 50])
+    rng, again = (np.random.default_rng(2) for _ in range(2))
+    found = progressive_mask(num_masked, (8, 8), *alphas, rng, semantic, instance)
+    # All three strategies, as Eq. 10-11 have it.
+    objects = select_objects(instance, (8, 8))
+    drawn = [
+        semantic_guided_mask(semantic, num_masked, again),
+        instance_guided_mask(objects, num_masked, again),
+    ]
+    weights = [*alphas]
+    if sum(alphas) < 1:
+        drawn.append(random_mask(num_masked, 64, again))
+        weights.append(1 - sum(alphas))
+    expected = blend_top_k(drawn, weights, num_masked, again)
+    assert np.array_equal(found.masks, expected.masks)
+    assert found.shares[: len(weights)].tolist() == pytest.approx(expected.shares.tolist())
+    assert rng.random() == again.random()

@@ -7,6 +7,7 @@ from mmpretrain.registry import TRANSFORMS
 from mmc2fmae.masking import (
     MaskingRules,
     build_curriculum,
+    leading_strategy,
     patch_labels,
     progressive_mask,
     sample_visible_counts,
@@ -102,6 +103,7 @@ class ProgressiveMasking(BaseTransform):
             len(self.granularities), self.num_visible, num_patches, rng, self.concentration
         )
         alpha_s, alpha_i = self.rules.of_sample(self.curriculum(results['progress']), rng)
+        guided = alpha_i and leading_strategy(alpha_s, alpha_i) in (None, 1)
         masks, shares = progressive_mask(
             num_patches - visible,
             grid,
@@ -109,7 +111,7 @@ class ProgressiveMasking(BaseTransform):
             alpha_i,
             rng,
             semantic_labels=self._patch_labels(results, 'semantic') if alpha_s else None,
-            instance_labels=self._patch_labels(results, 'instance') if alpha_i else None,
+            instance_labels=self._patch_labels(results, 'instance') if guided else None,
             rules=self.rules,
         )
         results['masks'] = dict(zip(self.granularities, masks, strict=True))
