@@ -23,8 +23,9 @@ def photographs_left_out(dataset) -> list[str]:
     if dataset.ann_file or not folder or not Path(folder).is_dir():
         return []
     suffix = dataset.img_suffix
-    others = [name for name in list_photographs(folder) if not name.endswith(suffix)]
-    if not others:
+    names = list_photographs(folder)
+    others = [name for name in names if not name.endswith(suffix)]
+    if not others or len(dataset) == len(names):  # SegmentationFolders reads them all
         return []
     counts = Counter(Path(name).suffix for name in others)
     words = (

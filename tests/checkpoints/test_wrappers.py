@@ -1,10 +1,13 @@
-"""Raw and averaged weights in one file: which are read, and how to choose."""
+"""Which weights of a file are read: raw or averaged ones, under wrappers, of every precision."""
 
 import pytest
 import torch
 
+from mmc2fmae.checkpoints import read_backbone
 from mmc2fmae.checkpoints.files import read_file
 from mmc2fmae.errors import CheckpointMismatch
+from tests.checkpoints.conftest import timm_vit
+from tests.checkpoints.test_backbone import saved
 
 RAW, EMA = ({'norm.weight': torch.full((3,), value)} for value in (1.0, 2.0))
 AVERAGED = {'module.norm.weight': EMA['norm.weight'], 'steps': torch.tensor(7)}
@@ -50,3 +53,28 @@ def test_weights_that_are_not_there_are_refused(content, tmp_path):
     with pytest.raises(CheckpointMismatch, match=r'x\.pth has one set of weights.*--weights ema'):
         read_file(tmp_path / 'x.pth', 'ema')
     assert read_file(tmp_path / 'x.pth', 'raw').weights.keys() == RAW.keys()
+
+
+@pytest.mark.parametrize('prefix', ['', 'module.', '_orig_mod.', 'module._orig_mod.',
+                                    '_orig_mod.module.backbone.', 'model.encoder.'])  # fmt: skip
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16, torch.bfloat16])
+def test_wrappers_and_half_precision_change_nothing(tmp_path, prefix, dtype):
+    weights = {key: value.to(dtype) for key, value in timm_vit().state_dict().items()}
+    wrapped = {prefix + key: value for key, value in weights.items()}
+    found = read_backbone(saved(dict(state_dict=wrapped), tmp_path)).weights
+    assert len(found) == len(weights)
+    key = 'blocks.1.mlp.fc2.weight', 'layers.1.ffn.layers.1.weight'
+    assert torch.equal(found[key[1]].float(), weights[key[0]].float())
+
+
+@pytest.mark.parametrize('dtype', [torch.int8, torch.uint8, torch.int32, torch.float8_e4m3fn])
+def test_quantised_weights_are_refused_by_name(tmp_path, dtype):
+    weights = {key: (10 * value).to(dtype) for key, value in timm_vit().state_dict().items()}
+    with pytest.raises(CheckpointMismatch, match=rf'checkpoint\.pth has 30 tensors of {dtype}'):
+        read_backbone(saved(weights, tmp_path))
+
+
+def test_weights_of_zeros_are_no_trained_ones(tmp_path):
+    weights = {key: torch.zeros_like(value) for key, value in timm_vit().state_dict().items()}
+    with pytest.raises(CheckpointMismatch, match='has zeros alone in patch_embed'):
+        read_backbone(saved(weights, tmp_path))

@@ -1,4 +1,6 @@
 import csv
+from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -235,3 +237,29 @@ def test_home_and_variables_in_paths(folders, monkeypatch):
     assert len(ImageFolders(folder='~/${SPLIT}')) == 12
     with pytest.raises(ValueError, match='the variable SPLTI is not set'):
         ImageFolders(data_root='~', folder='$SPLTI')
+
+
+@pytest.mark.parametrize('forms', [('NFC', 'NFD'), ('NFD', 'NFC'), ('NFD', 'NFD')])
+def test_accents_of_class_folders_are_the_same_in_one_letter_or_two(tmp_path, forms):
+    names = ('Käse', 'café', 'thé')
+    for split, form in zip(('train', 'val'), forms, strict=True):
+        for name in names:
+            folder = tmp_path / split / normalize(form, name)
+            folder.mkdir(parents=True)
+            Image.new('RGB', (4, 4)).save(folder / 'a.png')
+    train = ImageFolders(str(tmp_path), 'train')
+    val = ImageFolders(str(tmp_path), 'val', classes=train.CLASSES)
+    for data in (train, val):
+        found = {Path(info['img_path']).parent.name: train.CLASSES[info['gt_label']]
+                 for info in map(data.get_data_info, range(3))}  # fmt: skip
+        assert {normalize('NFC', a) for a in found} == set(names)
+        assert all(normalize('NFC', a) == normalize('NFC', b) for a, b in found.items())
+
+
+def test_class_folders_of_both_forms_at_once_are_refused(tmp_path):
+    for form in ('NFC', 'NFD'):
+        folder = tmp_path / 'train' / normalize(form, 'é')
+        folder.mkdir(parents=True)
+        Image.new('RGB', (4, 4)).save(folder / 'a.png')
+    with pytest.raises(LabelsError, match='differ in the Unicode form of accents alone'):
+        ImageFolders(str(tmp_path), 'train')

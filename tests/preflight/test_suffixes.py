@@ -20,3 +20,4 @@ def test_photographs_of_other_suffixes_are_counted(tmp_path):
     with pytest.raises(DatasetError, match='SegmentationFolders'):
         photographs_left_out(Folder(read=0, **folder))
     assert photographs_left_out(Folder(read=1, **(folder | dict(ann_file='list.txt')))) == []
+    assert photographs_left_out(Folder(read=4, **folder)) == []  # by SegmentationFolders
