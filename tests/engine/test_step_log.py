@@ -107,6 +107,7 @@ def test_slow_data_is_named_once_with_the_fix(config_file, tmp_path, monkeypatch
         return read(self, index)
 
     monkeypatch.setattr(MultiGranularDataset, '__getitem__', slowly)
+    monkeypatch.setattr('mmc2fmae.engine.step_log.SETTLED', 0.2)
     run(config_file, '--work-dir', tmp_path / 'run')
     said = next((tmp_path / 'run').glob('*/*.log')).read_text()
     (line,) = [line for line in said.splitlines() if 'spent waiting for data' in line]
