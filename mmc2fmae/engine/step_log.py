@@ -1,5 +1,6 @@
 """What every line of the log says of a step beside its losses: gradients, rates, waiting."""
 
+import time
 from typing import Any
 
 import torch
@@ -13,8 +14,8 @@ from mmc2fmae.parallel import available_cores
 
 WAITS = 20.0
 """Percent of the time spent waiting for data above which something is worth changing."""
-EARLY = 20
-"""Steps, of which the first wait for the workers to start, and which say little."""
+SETTLED = 30.0
+"""Seconds after which that counts: first the readers start and fill the caches."""
 
 
 class StepLogHook(Hook):
@@ -25,11 +26,11 @@ class StepLogHook(Hook):
 
     def __init__(self) -> None:
         self.norms: list[Tensor] = []
-        self.steps = self.windows = 0
         self.hinted = False
 
     def before_train(self, runner: Runner) -> None:
         """Look at the gradients at each step of the optimizer."""
+        self.started = time.monotonic()
         wrapper = runner.optim_wrapper
         self.interval = next(
             (hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)), 1
@@ -56,7 +57,6 @@ class StepLogHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Bring the numbers to the log, where a line is due."""
-        self.steps += 1
         last = self.end_of_epoch(runner.train_dataloader, batch_idx)
         if not (last or self.every_n_inner_iters(batch_idx, self.interval)):
             return
@@ -81,8 +81,7 @@ class StepLogHook(Hook):
         waited, whole = (hub.get_scalar(f'train/{n}').mean(window) for n in ('data_time', 'time'))
         share = 100 * waited / whole if whole else 0.0
         hub.update_scalar('train/data_wait', share)
-        self.windows += 1
-        if share <= WAITS or self.windows == 1 or self.steps < EARLY or self.hinted:
+        if share <= WAITS or self.hinted or time.monotonic() - self.started < SETTLED:
             return
         self.hinted = True
         runner.logger.warning(

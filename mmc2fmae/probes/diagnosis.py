@@ -42,7 +42,7 @@ def diagnose(found: Mapping[str, float], width: int, tokens: int, runner: Runner
     least = LEAST_RANK * min(width, tokens - 1)
     return (
         f'the features collapse: RankMe {found["rankme"]:.1f}, expected {least:.1f} or more of '
-        f'{width}, the first direction has {found["first_direction"]:.0%} of the variance, even if '
-        f'the loss falls; likely causes, the likeliest first: {"; ".join(causes)} '
-        '(docs/watch_run.md)'
+        f'{width}, the first direction has {100 * found["first_direction"]:.0f} % of the '
+        'variance, even if the loss falls; likely causes, the likeliest first: '
+        f'{"; ".join(causes)} (docs/watch_run.md)'
     )

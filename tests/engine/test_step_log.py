@@ -10,7 +10,6 @@ from mmengine.optim import OptimWrapper
 from torch.nn.utils import clip_grad_norm_
 
 from mmc2fmae.datasets import MultiGranularDataset
-from mmc2fmae.engine import step_log
 from mmc2fmae.engine.run_log import read_records
 from mmc2fmae.engine.step_log import StepLogHook
 from tests.engine.test_launch import run
@@ -108,7 +107,7 @@ def test_slow_data_is_named_once_with_the_fix(config_file, tmp_path, monkeypatch
         return read(self, index)
 
     monkeypatch.setattr(MultiGranularDataset, '__getitem__', slowly)
-    monkeypatch.setattr(step_log, 'EARLY', 4)
+    monkeypatch.setattr('mmc2fmae.engine.step_log.SETTLED', 0.2)
     run(config_file, '--work-dir', tmp_path / 'run')
     said = next((tmp_path / 'run').glob('*/*.log')).read_text()
     (line,) = [line for line in said.splitlines() if 'spent waiting for data' in line]

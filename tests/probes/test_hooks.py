@@ -279,5 +279,8 @@ def test_probes_of_before_give_way_to_those_asked_for(config_file, labelled):
     apply_probes(cfg, args)
     assert [h['type'] for h in cfg.custom_hooks if 'Probe' in h['type']] == ['HealthProbeHook']
     assert cfg.custom_imports['imports'] == ['mmc2fmae', 'mmc2fmae.probes']
+    args.probe_health = True  # from Python
+    apply_probes(cfg, args)
+    assert [h['folder'] for h in cfg.custom_hooks if 'Probe' in h['type']] == ['']
     args = parser.parse_args([str(config_file)])
     assert json.dumps(launch.load_config(args).custom_hooks) == before
