@@ -4,6 +4,9 @@ import argparse
 
 from mmc2fmae.cli.run_options import add_common_arguments
 from mmc2fmae.configs import blame, require_weights
+from mmc2fmae.errors import RunStopped
+
+EXPECTED = (RunStopped,)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +29,7 @@ def run(args: argparse.Namespace) -> None:
     """Test."""
     checkpoint = require_weights(args.config, args.checkpoint)
     from mmc2fmae.engine import launch
+    from mmc2fmae.engine.failures import run_told
     from mmc2fmae.evaluation import prediction_file  # noqa: F401  (registers the metric)
 
     cfg = launch.load_config(args)
@@ -41,5 +45,5 @@ def run(args: argparse.Namespace) -> None:
     cfg.load_from = launch.local_checkpoint(checkpoint)
     cfg.resume = False  # the config of a run that was resumed says so
     with blame(args.config, launch.is_config_mistake):
-        launch.build_runner(cfg).test()
+        run_told(lambda: launch.build_runner(cfg), lambda runner: runner.test())
     launch.leave_processes()
