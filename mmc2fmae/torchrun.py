@@ -3,6 +3,7 @@
 ``python -m mmc2fmae.torchrun [options of torchrun] SCRIPT [arguments]``; tools/dist_*.sh call it.
 """
 
+import logging
 import os
 import signal
 import socket
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args, run
 
+    logging.disable(logging.ERROR)  # of torchrun: what it says at length is one line here
     options = parse_args(words)
     busy = _busy_port(options)
     if busy:
@@ -94,7 +96,8 @@ def _busy_port(options: Any) -> str | None:
         with socket.create_server(('', 0)) as free:
             port = free.getsockname()[1]
         return (
-            f'PORT={options.master_port} of this machine cannot be opened ({error.strerror}), '
+            f'PORT={options.master_port} of this machine cannot be opened '
+            f'({os.strerror(error.errno or 0)}), '
             f'perhaps another run has it: take a free one, such as PORT={port}, on all machines'
         )
 

@@ -44,14 +44,14 @@ def save_iteration(runner: Runner) -> str:
     Raises:
         OSError: The disk is full or not writable.
     """
-    known, name = runner.message_hub.runtime_info, f'iter_{runner.iter + 1}.pth'
+    hub, name = runner.message_hub, f'iter_{runner.iter + 1}.pth'
     path = os.path.join(runner.work_dir, name)
-    if known.get('saved_iter') == runner.iter + 1:  # a checkpoint was due, too
-        return str(known['last_ckpt'])
-    outdated, known['interrupted'] = known.get('interrupted'), name
-    known['last_ckpt'], known['saved_iter'] = path, runner.iter + 1
+    if hub.runtime_info.get('saved_iter') == runner.iter + 1:  # a checkpoint was due, too
+        return str(hub.get_info('last_ckpt'))
+    outdated = hub.runtime_info.get('interrupted')
+    hub.update_info_dict(dict(interrupted=name, last_ckpt=path, saved_iter=runner.iter + 1))
     if hasattr(runner.train_loop, 'first_iter'):
-        known[SEEN] = samples_seen(runner)
+        hub.update_info(SEEN, samples_seen(runner))
     backend = dict(backend='atomic')
     runner.save_checkpoint(runner.work_dir, name, by_epoch=False, backend_args=backend)
     if runner.rank == 0:
@@ -79,9 +79,8 @@ class AtomicCheckpointHook(CheckpointHook):
         name = self.filename_tmpl.format(step)
         self.last_ckpt = os.path.join(self.out_dir, name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
-        known = runner.message_hub.runtime_info
-        known['saved_iter'] = runner.iter + (not self.by_epoch)
-        if interrupted := known.pop('interrupted', None):
+        runner.message_hub.update_info('saved_iter', runner.iter + (not self.by_epoch))
+        if interrupted := runner.message_hub.runtime_info.pop('interrupted', None):
             outdated.append(interrupted)
         runner.save_checkpoint(
             self.out_dir,

@@ -26,8 +26,9 @@ class _Rest:
         self.sampler = getattr(batches, 'sampler', None)
 
     def __iter__(self) -> Iterator[list[int]]:
+        # Runs with the first batch, not with iter(), which loaders call more than once a pass.
         seen, self.seen = self.seen, 0
-        return islice(iter(self.batches), seen, None)
+        yield from islice(self.batches, seen, None)
 
     def __len__(self) -> int:
         return len(self.batches)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import isfinite
 from typing import Any, NamedTuple
 
 import torch
@@ -92,9 +93,11 @@ def _look(model: BaseModel, batch: Mapping, length: int) -> tuple[str, list[int]
         losses = model._run_forward(data, mode='loss')
         total, parts = model.parse_losses(losses)
         first = next((seen for seen in forward if not seen.finite), None)
-        bad = {k: float(v) for k, v in parts.items() if not torch.isfinite(torch.as_tensor(v))}
+        values = {k: float(torch.as_tensor(v).detach()) for k, v in parts.items()}
+        bad = {k: v for k, v in values.items() if not isfinite(v)}
         if first or bad:
-            place = f'output of {first.name}' if first else f'loss {next(iter(bad))}'
+            name = next((k for k in bad if k != 'loss'), 'loss')
+            place = f'output of {first.name}' if first else name
             said = f' (losses {shown(bad, 120)})' if bad else ''
             return f'the first that is not finite is the {place}{said}', first and first.samples
         weights = dict(model.named_parameters())

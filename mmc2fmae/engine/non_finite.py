@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.nn.modules.batchnorm import _NormBase
 
+from mmc2fmae.checkpoints.finding import latest_checkpoint
 from mmc2fmae.engine.batches import sample_names
 from mmc2fmae.engine.nan_replay import RandomState, find_non_finite
 
@@ -161,7 +162,7 @@ class NonFiniteGuardHook(Hook):
             f'iteration {runner.iter + 1} of epoch {runner.epoch + 1}; the first of them had '
             f'{ {name: value.item() for name, value in self.first.items()} }; '
             f'{self._state(runner)}; last batch starts with {sample_names(batch)[:3]}; resume from '
-            f'the last checkpoint ({runner.message_hub.runtime_info.get("last_ckpt")}) with '
+            f'the last checkpoint ({latest_checkpoint(runner.work_dir)}) with '
             '--debug-nan, which names module and sample, or with a lower learning rate or without '
             '--amp'
         )
@@ -188,5 +189,5 @@ class NonFiniteGuardHook(Hook):
                 raise FloatingPointError(
                     f'{name} is not finite after {runner.iter} iterations: no checkpoint is '
                     f'written, the last good one is '
-                    f'{runner.message_hub.runtime_info.get("last_ckpt")}; {self._state(runner)}'
+                    f'{latest_checkpoint(runner.work_dir)}; {self._state(runner)}'
                 )
