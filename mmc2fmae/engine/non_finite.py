@@ -161,10 +161,9 @@ class NonFiniteGuardHook(Hook):
             f'the loss or its gradient is not finite for {int(self.streak)} iterations, now at '
             f'iteration {runner.iter + 1} of epoch {runner.epoch + 1}; the first of them had '
             f'{ {name: value.item() for name, value in self.first.items()} }; '
-            f'{self._state(runner)}; last batch starts with {sample_names(batch)[:3]}; resume from '
-            f'the last checkpoint ({latest_checkpoint(runner.work_dir)}) with '
-            '--debug-nan, which names module and sample, or with a lower learning rate or without '
-            '--amp'
+            f'{self._state(runner)}; last batch starts with {sample_names(batch)[:3]}; continue '
+            f'from the last checkpoint ({latest_checkpoint(runner.work_dir)}) by --resume '
+            '--debug-nan, which names module and sample, or take a lower rate or leave --amp out'
         )
 
     def _state(self, runner: Runner) -> str:
