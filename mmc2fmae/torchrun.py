@@ -45,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     logging.disable(logging.ERROR)  # of torchrun: what it says at length is one line here
     options = parse_args(words)
+    if int(options.max_restarts):  # the static meeting remembers the addresses of the dead
+        options.rdzv_backend, options.rdzv_id = 'c10d', options.master_port
+        options.rdzv_endpoint = f'{options.master_addr}:{options.master_port}'
     busy = _busy_port(options)
     if busy:
         print(f'torchrun: error: {busy}', file=sys.stderr)

@@ -9,9 +9,9 @@ import torch
 from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 
-from mmc2fmae.errors import RunStopped
+from mmc2fmae.errors import RunStopped, shown
 
-_LOST = re.compile(r'gloo|NCCL|Connection (closed|reset)|Broken pipe|store|Socket', re.IGNORECASE)
+_LOST = re.compile(r'\bgloo\b|\bnccl\b|TCPStore|Connection (closed|reset|refused)', re.IGNORECASE)
 SPARE = 0.9  # of the memory is planned with: some is lost between tensors
 
 
@@ -48,9 +48,11 @@ def explain(error: RuntimeError, runner: Runner | None) -> RunStopped | None:
     """
     if isinstance(error, torch.OutOfMemoryError):
         return RunStopped(_out_of_memory(error, runner))
-    if torch.distributed.is_initialized() and _LOST.search(str(error)):
-        said = str(error).strip().partition('\n')[0]
-        return RunStopped(f'another process of the run is gone, it says why itself ({said[:160]})')
+    if isinstance(error, torch.distributed.DistError) or _LOST.search(str(error)):
+        said = shown(str(error).strip().partition('\n')[0], 160)
+        return RunStopped(
+            f'another process of the run is gone, or does not answer; it says why itself ({said})'
+        )
     return None
 
 

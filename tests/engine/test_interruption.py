@@ -64,10 +64,8 @@ def interrupted(config, folder, at, number, *options):
 @pytest.mark.parametrize(
     ('at', 'number', 'options'),
     [
-        (1, signal.SIGTERM, []),
         (3, signal.SIGUSR1, ['--workers', 1]),
         (5, signal.SIGTERM, []),  # the last of an epoch
-        (8, signal.SIGTERM, []),  # the last of all
         (3, signal.SIGTERM, ['--batch-size', 2, '--total-batch', 4]),
     ],
 )
