@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.disable(logging.ERROR)  # of torchrun: what it says at length is one line here
     options = parse_args(words)
     if int(options.max_restarts):  # the static meeting remembers the addresses of the dead
-        options.rdzv_backend, options.rdzv_id = 'c10d', options.master_port
+        options.rdzv_backend, options.rdzv_id = 'c10d', str(options.master_port)
         options.rdzv_endpoint = f'{options.master_addr}:{options.master_port}'
     busy = _busy_port(options)
     if busy:
@@ -57,12 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ[VARIABLE] = name
         ends = processes._terminate_process_handler
 
-        def take(number: int, frame: FrameType | None) -> None:
-            told = number in (signal.SIGTERM, signal.SIGUSR1)
+        def take(signum: int, frame: FrameType | None) -> None:
+            told = signum in (signal.SIGTERM, signal.SIGUSR1)
             if told and (folder / POLLS).exists():
                 (folder / STOP).touch()  # the processes look after each step
             else:
-                ends(number, frame)
+                ends(signum, frame)
 
         processes._terminate_process_handler = take  # torchrun sets it for SIGTERM and others
         signal.signal(signal.SIGUSR1, take)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -140,13 +141,16 @@ def _watched(
 ) -> Iterator[None]:
     """Note the outputs of all modules, in order, and their gradients as they come."""
 
+    def note_back(name: str, gradient: Tensor) -> None:
+        backward.append(_seen(name, gradient, length))
+
     def note(name: str, output: Any) -> None:
         if forward and not forward[-1].name:  # in the backward pass
             return
         forward.append(_seen(name, output, length))
         for tensor in _tensors(output):
             if tensor.requires_grad:
-                tensor.register_hook(lambda g: backward.append(_seen(name, g, length)) or None)
+                tensor.register_hook(partial(note_back, name))
 
     def noting(name: str, method: Callable) -> Callable:
         def call(*args: Any, **kwargs: Any) -> Any:
