@@ -45,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     logging.disable(logging.ERROR)  # of torchrun: what it says at length is one line here
     options = parse_args(words)
-    if int(options.max_restarts):  # the static meeting remembers the addresses of the dead
+    if int(options.max_restarts):  # what is shared between starts has the addresses of the dead
+        os.environ['TORCH_DISABLE_SHARE_RDZV_TCP_STORE'] = '1'
         options.rdzv_backend, options.rdzv_id = 'c10d', str(options.master_port)
         options.rdzv_endpoint = f'{options.master_addr}:{options.master_port}'
     busy = _busy_port(options)
