@@ -43,7 +43,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args, run
 
-    logging.disable(logging.ERROR)  # of torchrun: what it says at length is one line here
     options = parse_args(words)
     if int(options.max_restarts):  # what is shared between starts has the addresses of the dead
         os.environ['TORCH_DISABLE_SHARE_RDZV_TCP_STORE'] = '1'
@@ -124,4 +123,5 @@ def _tell(error: Any) -> int:
 
 
 if __name__ == '__main__':
+    logging.disable(logging.ERROR)  # of torchrun: what it says at length is one line here
     sys.exit(main())
