@@ -52,6 +52,7 @@ def train(
     from mmc2fmae.checkpoints.finding import latest_checkpoint
     from mmc2fmae.cli.run_options import add_common_arguments, add_train_arguments
     from mmc2fmae.engine import launch
+    from mmc2fmae.engine.work_dirs import let_go
     from mmc2fmae.errors import nearest
     from mmc2fmae.paths import expand_values
     from mmc2fmae.probes import apply_probes
@@ -69,8 +70,11 @@ def train(
             setattr(args, name, expand_values(text))
     cfg = launch.load_config(args)
     apply_probes(cfg, args)
-    launch.apply_train_options(cfg, args)
-    launch.build_runner(cfg).train()
+    try:
+        launch.apply_train_options(cfg, args)
+        launch.build_runner(cfg).train()
+    finally:
+        let_go(cfg.work_dir)
     return latest_checkpoint(cfg.work_dir)
 
 

@@ -49,7 +49,11 @@ def _is_command_line() -> bool:
         return False
     words = sys.argv or ['']
     if words[0] == '-m':  # so it is called until Python has found the module
-        return sys.orig_argv[-len(words)].removeprefix('-m') in ('mmc2fmae', 'mmc2fmae.env')
+        return sys.orig_argv[-len(words)].removeprefix('-m') in (
+            'mmc2fmae',
+            'mmc2fmae.env',
+            'mmc2fmae.torchrun',
+        )
     script = Path(words[0]).absolute()
     if script.parent.name == 'tools':
         return (script.parents[1] / 'mmc2fmae/cli').is_dir()

@@ -12,6 +12,10 @@ class DatasetError(ValueError):
     """A data set that would fail, or silently teach nothing, later on."""
 
 
+class RunStopped(RuntimeError):
+    """A run cannot go on for a reason outside of it; the message says what to change."""
+
+
 class SampleError(ValueError):
     """A sample that cannot be used: the message names the file, what was found and the fix.
 

@@ -1,5 +1,6 @@
 """The one pool and the one progress bar: work spread over processes or threads, in order."""
 
+import ctypes
 import os
 import signal
 import sys
@@ -7,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
+from threading import Thread
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -108,7 +110,7 @@ def _results(
     if workers == 1:
         yield from map(function, chunks)
         return
-    with ProcessPoolExecutor(workers, initializer=_leave_interrupts) as pool:
+    with ProcessPoolExecutor(workers, initializer=be_a_worker) as pool:
         try:
             yield from pool.map(function, chunks)
         except BrokenProcessPool as error:
@@ -120,9 +122,37 @@ def _results(
             pool.shutdown(cancel_futures=True)
 
 
-def _leave_interrupts() -> None:
-    # Ctrl-C reaches every process of a terminal; only the parent should act on it.
+def be_a_worker(number: int | None = None) -> None:
+    """Leave signals to the parent, and end with it, however it ends.
+
+    Args:
+        number: Number of the worker, which data loaders tell.
+    """
+    # Ctrl-C reaches every process of a terminal, SIGTERM those of a job: the parent still needs
+    # its workers while it saves, and ends them by a SIGTERM of its own.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    if hasattr(signal, 'sigwaitinfo'):  # not on macOS
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        Thread(target=_end_by_parent, args=(os.getppid(),), daemon=True).start()
+    end_with_parent(signal.SIGKILL)
+
+
+def _end_by_parent(parent: int) -> None:
+    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != parent:
+        pass
+    os._exit(0)
+
+
+def end_with_parent(number: signal.Signals) -> None:
+    """Let the system send this process a signal when its parent dies, by ``kill -9``, too.
+
+    Args:
+        number: The signal. Systems other than Linux do not know this.
+    """
+    if sys.platform == 'linux':
+        set_death_signal = 1
+        ctypes.CDLL(None).prctl(set_death_signal, int(number))
 
 
 class _LogFile:

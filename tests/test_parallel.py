@@ -1,6 +1,9 @@
 import os
+import signal
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -73,3 +76,49 @@ def test_short_work_other_processes_and_quiet_runs_show_nothing(later, monkeypat
         later(99)
         bar.update(2)
     assert capsys.readouterr().err == ''
+
+
+CHILD = """
+import os, sys, time
+from multiprocessing import get_context
+from mmc2fmae.parallel import be_a_worker
+
+def work():
+    be_a_worker()
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+
+process = get_context('fork').Process(target=work, daemon=True)
+process.start()
+{end}
+"""
+
+
+def _is_alive(pid):
+    try:
+        return Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()[0] != 'Z'
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='prctl')
+@pytest.mark.parametrize('end', ['time.sleep(60)', 'time.sleep(0.5)'])
+def test_workers_end_with_their_parent_and_not_by_a_signal_to_all(end):
+    root = Path(__file__).parents[1]
+    path = os.pathsep.join([str(root), os.environ.get('PYTHONPATH', '')])
+    with subprocess.Popen(
+        [sys.executable, '-c', CHILD.format(end=end)],
+        stdout=subprocess.PIPE, text=True, env={**os.environ, 'PYTHONPATH': path},
+    ) as parent:  # fmt: skip
+        worker = int(parent.stdout.readline())
+        os.kill(worker, signal.SIGTERM)  # as to all processes of a job
+        if end == 'time.sleep(60)':
+            time.sleep(0.3)
+            assert _is_alive(worker)
+            parent.kill()
+        parent.wait(30)
+    for _ in range(50):
+        if not _is_alive(worker):
+            break
+        time.sleep(0.1)
+    assert not _is_alive(worker)

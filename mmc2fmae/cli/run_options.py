@@ -149,6 +149,12 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     add_weights_argument(parser)
     add_amp_argument(parser)
     parser.add_argument('--compile', action='store_true', help='use torch.compile')
+    parser.add_argument(
+        '--debug-nan',
+        action='store_true',
+        help='where loss or gradient is not finite, compute that batch again in fp32 and name the '
+        'first module and the sample; slower',
+    )
     parser.add_argument('--seed', type=int, help="random seed, in place of the config's")
     parser.add_argument(
         '--auto-scale-lr',

@@ -1,10 +1,17 @@
 """Evaluate a run, or a checkpoint with the test data and metrics of a config."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from mmc2fmae.cli.checkpoint_options import add_weights_argument
 from mmc2fmae.cli.run_options import add_common_arguments
 from mmc2fmae.configs import blame, require_weights
+from mmc2fmae.errors import RunStopped
+
+if TYPE_CHECKING:
+    from mmengine.runner import Runner
+
+EXPECTED = (RunStopped,)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +36,7 @@ def run(args: argparse.Namespace) -> None:
     checkpoint = require_weights(args.config, args.checkpoint)
     from mmc2fmae.engine import launch
     from mmc2fmae.engine.checkpoint_hook import ChosenWeightsHook
+    from mmc2fmae.engine.failures import run_told
     from mmc2fmae.evaluation import prediction_file  # noqa: F401  (registers the metric)
 
     cfg = launch.load_config(args)
@@ -43,8 +51,11 @@ def run(args: argparse.Namespace) -> None:
         cfg.test_evaluator = [*(metrics if isinstance(metrics, list) else [metrics]), metric]
     cfg.load_from = launch.local_checkpoint(checkpoint)
     cfg.resume = False  # the config of a run that was resumed says so
-    with blame(args.config, launch.is_config_mistake):
-        runner = launch.build_runner(cfg)
+
+    def test(runner: 'Runner') -> None:
         runner.register_hook(ChosenWeightsHook(args.weights))
         runner.test()
+
+    with blame(args.config, launch.is_config_mistake):
+        run_told(lambda: launch.build_runner(cfg), test)
     launch.leave_processes()

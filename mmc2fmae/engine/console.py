@@ -4,6 +4,8 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +17,9 @@ from mmengine.model import initialize
 from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
+from mmc2fmae.engine.halving import Halving
 from mmc2fmae.errors import DatasetError
+from mmc2fmae.parallel import be_a_worker
 
 # Modules whose information is progress, or says what a run starts from.
 _SHOWN = (
@@ -60,12 +64,23 @@ class QuietRunner(Runner):
                 handler.addFilter(_for_users)
         return logger
 
+    @staticmethod
+    def build_dataloader(*args, **kwargs) -> DataLoader:
+        """Return mmengine's data loader, whose workers end with this process."""
+        loader = Runner.build_dataloader(*args, **kwargs)
+        loader.worker_init_fn = partial(_start_worker, loader.worker_init_fn)
+        return loader
+
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Return mmengine's loop, whose data loader has at least one batch.
+
+        One over epochs can be continued within an epoch.
 
         Raises:
             DatasetError: There are fewer photographs than a batch.
         """
+        if isinstance(loop, dict) and loop.get('type') == 'EpochBasedTrainLoop':
+            loop = dict(loop, type='ContinuedEpochLoop')
         built = super().build_train_loop(loop)
         loader = built.dataloader
         require_batch(loader)
@@ -77,6 +92,21 @@ class QuietRunner(Runner):
                 'train_dataloader.batch_size'
             )
         return built
+
+    def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Return mmengine's loop; where memory runs out, batches are halved."""
+        self._halve('val_step')
+        return super().build_val_loop(loop)
+
+    def build_test_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Return mmengine's loop; where memory runs out, batches are halved."""
+        self._halve('test_step')
+        return super().build_test_loop(loop)
+
+    def _halve(self, step: str) -> None:
+        model = getattr(self.model, 'module', self.model)
+        if not isinstance(getattr(model, step), Halving):
+            setattr(model, step, Halving(getattr(model, step)))
 
     def _init_model_weights(self) -> None:
         """Initialise the model, then fill its backbone.
@@ -244,6 +274,12 @@ def _batch(loader: DataLoader, accumulate: int = 1) -> str:
     parts = f'{processes} process{"es" * (processes > 1)} x {batch} samples'
     parts += f' x accumulate {accumulate}' * (accumulate > 1)
     return f'{parts} = {processes * batch * accumulate:,}'
+
+
+def _start_worker(start: Callable[[int], object] | None, number: int) -> None:
+    be_a_worker()
+    if start is not None:
+        start(number)
 
 
 def _for_users(record: logging.LogRecord) -> bool:

@@ -1,9 +1,8 @@
-"""Guards of long runs: no NaN in weights or checkpoints, no resuming under another schedule."""
+"""Guards of long runs: no resuming under another schedule, no weights that fill a part."""
 
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -12,73 +11,6 @@ from torch import Tensor, nn
 
 from mmc2fmae.checkpoints.loading import LABELS, Coverage, coverage, require_full
 from mmc2fmae.errors import CheckpointMismatch
-
-
-def sample_names(data_batch: dict) -> list[str]:
-    """Return the file names of a batch of pre-training or of any OpenMMLab framework."""
-    if 'path' in data_batch:
-        return list(data_batch['path'])
-    return [str(sample.metainfo.get('img_path')) for sample in data_batch.get('data_samples', ())]
-
-
-@HOOKS.register_module()
-class NonFiniteGuardHook(Hook):
-    """Stop a run whose loss stays NaN or infinite, and never save non-finite weights.
-
-    A single overflow is normal in mixed precision: the loss scaler skips that step. The count stays
-    on the device and is read every ``interval`` iterations, so it costs no synchronisation.
-
-    Args:
-        patience: Non-finite losses in a row that end the run.
-        interval: Iterations between two looks at the count.
-    """
-
-    def __init__(self, patience: int = 10, interval: int = 10) -> None:
-        self.patience = patience
-        self.interval = interval
-        self.streak = torch.zeros(())
-        self.first: dict[str, torch.Tensor] = {}
-
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
-    ) -> None:
-        """Count non-finite losses in a row.
-
-        Raises:
-            FloatingPointError: There were ``patience`` of them or more.
-        """
-        parts = {name: value.detach() for name, value in outputs.items()}
-        loss = parts.pop('loss')
-        self.streak = (self.streak.to(loss.device) + 1) * ~torch.isfinite(loss)
-        for name, value in parts.items():  # what the streak began with tells where it came from
-            before = self.first.get(name, value)
-            self.first[name] = torch.where(self.streak <= 1, value, before)
-        if not self.every_n_train_iters(runner, self.interval) or self.streak < self.patience:
-            return
-        raise FloatingPointError(
-            f'the loss is not finite for {int(self.streak)} iterations, now at iteration '
-            f'{runner.iter + 1} of epoch {runner.epoch + 1}; the first of them had '
-            f'{ {name: value.item() for name, value in self.first.items()} }; learning rate '
-            f'{max(runner.optim_wrapper.get_lr()["lr"]):g}; last batch starts with '
-            f'{sample_names(data_batch)[:3]}; resume from the last checkpoint '
-            f'({runner.message_hub.runtime_info.get("last_ckpt")}) with a lower learning rate or '
-            'without --amp'
-        )
-
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Refuse to save weights that are not finite.
-
-        Raises:
-            FloatingPointError: A tensor holds NaN or infinity; it is named.
-        """
-        for name, value in checkpoint['state_dict'].items():
-            if value.is_floating_point() and not torch.isfinite(value).all():
-                raise FloatingPointError(
-                    f'{name} is not finite after {runner.iter} iterations: no checkpoint is '
-                    f'written, the last good one is '
-                    f'{runner.message_hub.runtime_info.get("last_ckpt")}'
-                )
-
 
 ADDED = ('model', 'data', 'photographs')
 # What of a part changes where and how fast it runs, or what it starts from, not what is computed.

@@ -20,7 +20,8 @@ from mmc2fmae.engine.options import apply_classes, apply_options
 from mmc2fmae.engine.overrides import apply_settings, constructor_fields, constructors
 from mmc2fmae.engine.step_log import StepLogHook
 from mmc2fmae.engine.trackers import add_trackers
-from mmc2fmae.engine.work_dirs import claim
+from mmc2fmae.engine.work_dirs import claim, hold
+from mmc2fmae.torchrun import restarted
 
 
 def load_config(args: argparse.Namespace) -> Config:
@@ -67,6 +68,9 @@ def apply_train_options(cfg: Config, args: argparse.Namespace) -> None:
         ValueError: Options contradict each other or the config.
         FileNotFoundError: A named checkpoint does not exist.
     """
+    if restarted() and latest_checkpoint(cfg.work_dir):
+        say(f'restart {restarted()} by torchrun: the run goes on from its last checkpoint')
+        args.resume, args.init_from, args.overwrite = args.resume or 'auto', None, False
     if args.resume and args.init_from:
         raise ValueError(
             '--resume continues a run, --init-from starts a new one from weights: give one of them'
@@ -75,6 +79,8 @@ def apply_train_options(cfg: Config, args: argparse.Namespace) -> None:
         raise ValueError('--resume continues the run of the folder, --overwrite sets it aside: one')
     if args.weights and not args.checkpoint:
         raise ValueError('--weights chooses among the weights of --checkpoint: give both')
+    if args.debug_nan:
+        _replay_nan(cfg, args.compile)
     if args.checkpoint:
         _fill_backbone(cfg, args.checkpoint, args.weights)
     if args.seed is not None:
@@ -116,6 +122,7 @@ def apply_train_options(cfg: Config, args: argparse.Namespace) -> None:
     if resume:
         cfg.load_from = str(resume)
     cfg.load_from = local_checkpoint(cfg.load_from)
+    hold(cfg.work_dir)
     if not (args.resume or cfg.resume):
         claim(cfg.work_dir, args.overwrite)
 
@@ -191,6 +198,22 @@ def _fill_backbone(cfg: Config, checkpoint: str, which: str | None) -> None:
     if _learns_labels(cfg):
         init['new_labels'] = True
     cfg.model.backbone.init_cfg = init
+
+
+def _replay_nan(cfg: Config, compiled: bool) -> None:
+    """Let the guard compute a batch that is not finite again.
+
+    Raises:
+        ValueError: The model is compiled, so that its modules do not show.
+    """
+    if compiled or cfg.get('compile') or cfg.model.get('compile'):
+        raise ValueError('--debug-nan looks into modules, which --compile joins: leave one out')
+    hooks = cfg.setdefault('custom_hooks', [])
+    guards = [hook for hook in hooks if hook.get('type') == 'NonFiniteGuardHook']
+    if not guards:
+        guards = [dict(type='NonFiniteGuardHook')]
+        hooks += guards
+    guards[0]['replay'] = True
 
 
 def _learns_labels(cfg: Config) -> bool:

@@ -29,7 +29,7 @@ def torchrun_command(processes: int, name: str, *arguments: object) -> list[str]
     """
     read = os.environ.get
     return [
-        sys.executable, '-m', 'torch.distributed.run',
+        sys.executable, '-m', 'mmc2fmae.torchrun',
         f'--nnodes={read("NNODES", "1")}', f'--node_rank={read("NODE_RANK", "0")}',
         f'--master_addr={read("MASTER_ADDR", "127.0.0.1")}',
         f'--master_port={read("PORT", "29500")}',

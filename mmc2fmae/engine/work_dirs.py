@@ -1,10 +1,57 @@
 """A work dir belongs to one run: another one does not start among its checkpoints and logs."""
 
+import fcntl
 import os
+import socket
 from pathlib import Path
+from typing import TextIO
 
 from mmc2fmae.checkpoints.finding import LAST, run_checkpoints
 from mmc2fmae.engine.console import is_first_process, say
+
+_held: dict[Path, TextIO] = {}
+
+
+def hold(work_dir: str | Path) -> None:
+    """Keep other processes from training in a folder, as long as this one lives or holds it.
+
+    The system lets go of the lock when a process dies, however it does, so none is ever stale. The
+    first process of a run holds it; a disk without locks is taken as it is.
+
+    Args:
+        work_dir: Folder of the run.
+
+    Raises:
+        FileExistsError: Another process trains there.
+    """
+    folder = Path(work_dir).resolve()
+    if not is_first_process() or folder in _held:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    file = open(folder / '.lock', 'a+', encoding='utf-8')  # noqa: SIM115  (open while it holds)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.seek(0)
+        holder = file.read().strip() or 'another process'
+        file.close()
+        raise FileExistsError(
+            f'{work_dir} is in use by {holder}, which trains there: wait for it, end it, or take '
+            'another folder (--work-dir)'
+        ) from error
+    except OSError:  # a disk without locks
+        pass
+    file.truncate(0)
+    file.write(f'process {os.getpid()} on {socket.gethostname()}')
+    file.flush()
+    _held[folder] = file
+
+
+def let_go(work_dir: str | Path) -> None:
+    """Let others train in a folder again."""
+    file = _held.pop(Path(work_dir).resolve(), None)
+    if file is not None:
+        file.close()
 
 
 def claim(work_dir: str | Path, overwrite: bool = False) -> None:

@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mmc2fmae.checkpoints import Preprocessing
+from mmc2fmae.engine.halving import Halving
 from mmc2fmae.errors import first_names
 from mmc2fmae.files import IMAGE_SUFFIXES, list_photographs, spelt_otherwise
 from mmc2fmae.images import brightest, middle, open_image, upright_rgb
-from mmc2fmae.parallel import progress_bar
+from mmc2fmae.parallel import be_a_worker, progress_bar
 from mmc2fmae.paths import expand_path
 from mmc2fmae.texts import read_lines
 
@@ -253,7 +254,25 @@ def iterate_features(
         collate_fn=list,
         num_workers=min(options.workers, len(paths)),
         pin_memory=options.device.startswith('cuda'),
+        worker_init_fn=be_a_worker,
     )
+
+    @Halving
+    def compute(images: Tensor) -> dict[str, Tensor]:
+        found = {}
+        with (
+            torch.inference_mode(),
+            torch.autocast(options.device.split(':')[0], torch.float16, enabled=options.half),
+        ):
+            images = images.to(options.device, non_blocking=True)
+            for block, tokens in zip(blocks, block_tokens(vit, images, blocks), strict=True):
+                for kind in options.tokens:
+                    pooled = pool(tokens, kind, grid)
+                    if kind == 'mean' and block == last and hasattr(vit, 'ln2'):
+                        pooled = vit.ln2(pooled)
+                    found[f'{kind}_{block}'] = pooled.to(dtype).cpu()
+        return found
+
     first = 0  # of a batch
     with progress_bar(len(paths), 'image') as bar:
         for batch in loader:
@@ -265,20 +284,12 @@ def iterate_features(
             rows = {i: image for i, image in rows.items() if isinstance(image, Tensor)}
             if not rows:
                 continue
-            images, features = torch.stack(list(rows.values())), {}
-            with (
-                torch.inference_mode(),
-                torch.autocast(options.device.split(':')[0], torch.float16, enabled=options.half),
-            ):
-                images = images.to(options.device, non_blocking=True)
-                for block, tokens in zip(blocks, block_tokens(vit, images, blocks), strict=True):
-                    for kind in options.tokens:
-                        pooled = pool(tokens, kind, grid)
-                        if kind == 'mean' and block == last and hasattr(vit, 'ln2'):
-                            pooled = vit.ln2(pooled)
-                        name = f'{kind}_{block}'
-                        features[name] = pooled.to(dtype).cpu().numpy()
-                        require_finite(features[name], name, [paths[i] for i in rows])
+            features = {
+                name: tokens.numpy()
+                for name, tokens in compute(torch.stack(list(rows.values()))).items()
+            }
+            for name, values in features.items():
+                require_finite(values, name, [paths[i] for i in rows])
             yield features
 
 

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from mmc2fmae.checkpoints import read_meta
 from mmc2fmae.checkpoints.files import read_file
 from mmc2fmae.checkpoints.loading import coverage, require_full
+from mmc2fmae.engine.halving import Halving
 from mmc2fmae.evaluation.class_subsets import Listing, resolve_classes
 from mmc2fmae.evaluation.result_store import Counts, ResultStore
 from mmc2fmae.evaluation.robustness_data import LabelledImages
@@ -32,7 +33,7 @@ from mmc2fmae.evaluation.robustness_sets import (
     units_of,
 )
 from mmc2fmae.files import file_sha256
-from mmc2fmae.parallel import progress_bar
+from mmc2fmae.parallel import be_a_worker, progress_bar
 
 
 @dataclass(frozen=True)
@@ -282,15 +283,22 @@ def _logits(
     """Yield (B, classes) float logits and (B,) labels, both on the CPU."""
     # A small unit is done before its loader processes have started.
     workers = min(options.workers, len(data) // options.batch_size)
-    loader = DataLoader(data, options.batch_size, num_workers=workers, collate_fn=pseudo_collate)
+    loader = DataLoader(
+        data,
+        options.batch_size,
+        num_workers=workers,
+        collate_fn=pseudo_collate,
+        worker_init_fn=be_a_worker,
+    )
     autocast: AbstractContextManager[object] = nullcontext()
     if options.precision != 'float32':
         autocast = torch.autocast(options.device.type, getattr(torch, options.precision))
+    predict = Halving(model)
     for batch in loader:
         labels = torch.cat([sample.gt_label for sample in batch['data_samples']])
         inputs = model.data_preprocessor(batch)['inputs']
         with autocast:
-            logits = model(inputs)
+            logits = predict(inputs)
         if not torch.isfinite(logits).all():
             raise ValueError(
                 f'outputs are not finite for images like {batch["data_samples"][0].img_path}: '

@@ -81,7 +81,7 @@ def test_commands_of_all_launchers(tmp_path):
     alone = command(start, RunOptions(**options))
     assert alone[1:4] == ['-m', 'mmc2fmae', 'train'] and alone[5:] == tail
     torchrun = command(start, RunOptions(**options, launcher='pytorch', gpus=4))
-    assert torchrun[1:3] == ['-m', 'torch.distributed.run'] and '--nproc_per_node=4' in torchrun
+    assert torchrun[1:3] == ['-m', 'mmc2fmae.torchrun'] and '--nproc_per_node=4' in torchrun
     assert torchrun[8:11] == ['-m', 'mmc2fmae', 'train']
     assert torchrun[12:] == ['--launcher', 'pytorch', *tail]
     slurm = command(start, RunOptions(**options, launcher='slurm', gpus=8, partition='gpu'))
