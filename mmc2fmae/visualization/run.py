@@ -149,8 +149,7 @@ def draw_probes(figure: SubFigure, probes: list[dict], scalars: list[dict]) -> N
         values = np.array([known[iteration] for iteration in sorted(known)])
         short = name.removeprefix('probe/')
         if 'rank' in short:
-            style = dict(linestyle='--', color=next(greys))
-            ranks.plot(epochs, values, marker='.', label=short, **style)
+            ranks.plot(epochs, values, marker='.', linestyle='--', color=next(greys), label=short)
         else:
             percent = values if short.endswith('top1') else 100 * values
             shares.plot(epochs, percent, marker='.', label=short)
