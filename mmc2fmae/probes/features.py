@@ -56,12 +56,13 @@ class Photographs:
         paths: All photographs.
         model: A model with a ``data_preprocessor`` and a ViT as ``backbone``; they are prepared as
             for ``mmc2fmae knn``.
+        skip: Leave out what cannot be read.
 
     Raises:
         ValueError: A photograph cannot be read, or the model has no such backbone.
     """
 
-    def __init__(self, paths: Sequence[Path], model: Any) -> None:
+    def __init__(self, paths: Sequence[Path], model: Any, skip: bool = False) -> None:
         vit = getattr(model, 'backbone', None)
         if not isinstance(vit, VisionTransformer):
             raise ValueError(
@@ -86,8 +87,9 @@ class Photographs:
         self.finish = Compose(steps[2:])
         cut = Compose([*steps[:2], np.array])
         own = list(paths)[get_rank() :: get_world_size()]
-        files = ImageFiles(own, cut)
-        self.pixels: list[Any] = list(in_threads(files.read, range(len(own)), quiet=True))
+        files = ImageFiles(own, cut, named=skip)
+        read: list[Any] = list(in_threads(files.__getitem__, range(len(own)), quiet=True))
+        self.pixels = [pixels for pixels in read if not isinstance(pixels, str)]
 
     def tokens(self, model: Any, batch: int = 64) -> Iterator[tuple[Tensor, Tensor]]:
         """Encode the photographs without masks.

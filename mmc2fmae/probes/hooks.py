@@ -48,14 +48,17 @@ class HealthProbeHook(ProbeHook):
         Raises:
             ValueError: There are too few, or one cannot be read.
         """
-        paths = self._paths(runner.train_dataloader.dataset)
+        dataset = runner.train_dataloader.dataset
+        paths = self._paths(dataset)
         if len(paths) < self.LEAST:
             raise ValueError(
                 f'{self.folder or "the training data"} holds {len(paths)} photographs, fewer than '
                 f'{self.LEAST}: name a folder with more (--probe-health FOLDER)'
             )
         chosen = [paths[i * len(paths) // self.number] for i in range(self.number)]
-        self.photographs = Photographs(list(dict.fromkeys(chosen)), bare(runner))
+        # What the training passes over, and has its own hook to count, does not stop a probe.
+        skip = not self.folder and getattr(dataset, 'on_error', None) == 'skip'
+        self.photographs = Photographs(list(dict.fromkeys(chosen)), bare(runner), skip)
         self.warned = False
 
     def _paths(self, dataset) -> Sequence[Path]:

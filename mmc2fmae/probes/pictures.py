@@ -107,3 +107,6 @@ def _draw_mae(figure, model: MAE, batch: dict) -> None:
             ax.axis('off')
     for ax, title in zip(axes[0], ('visible', 'predicted', 'original'), strict=True):
         ax.set_title(f'rgb\n{title}', fontsize=9)
+    if model.head.norm_pix:
+        note = "masked pixels un-normalised with the\ntarget patch's mean and deviation"
+        figure.suptitle(note, fontsize=9)

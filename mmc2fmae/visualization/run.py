@@ -148,14 +148,16 @@ def draw_probes(figure: SubFigure, probes: list[dict], scalars: list[dict]) -> N
     """
     shares = figure.subplots(1, 1)
     ranks = shares.twinx()
-    per_epoch = iterations_per_epoch(scalars)
+    last = max(r['iter'] for r in probes) / (scalars[-1]['epoch'] if scalars else 1)
+    per_epoch = max(iterations_per_epoch(scalars), last)
+    greys = iter(('black', 'grey'))
     for name in sorted({key for r in probes for key in r if key.startswith('probe/')}):
         known = {r['iter']: r[name] for r in probes if name in r}  # a resumed run repeats some
         epochs = [iteration / per_epoch for iteration in sorted(known)]
         values = np.array([known[iteration] for iteration in sorted(known)])
         short = name.removeprefix('probe/')
         if 'rank' in short:
-            ranks.plot(epochs, values, marker='.', linestyle='--', label=short)
+            ranks.plot(epochs, values, marker='.', linestyle='--', color=next(greys), label=short)
         else:
             percent = values if short.endswith('top1') else 100 * values
             shares.plot(epochs, percent, marker='.', label=short)
@@ -166,4 +168,5 @@ def draw_probes(figure: SubFigure, probes: list[dict], scalars: list[dict]) -> N
     shares.grid(alpha=0.3)
     lines = [*shares.get_lines(), *ranks.get_lines()]
     if lines:
-        shares.legend(lines, [str(line.get_label()) for line in lines], fontsize=6)
+        names = [str(line.get_label()) for line in lines]
+        figure.legend(lines, names, loc='outside lower center', ncols=3, fontsize=7)

@@ -171,6 +171,14 @@ def test_features_are_those_of_the_plain_vit(config_file, labelled, tmp_path):
     torch.testing.assert_close(found, expected.flatten(1, 2), rtol=0, atol=1e-6)
 
 
+def test_a_training_that_passes_over_broken_photographs_is_probed_too(config_file, tmp_path):
+    broken = sorted((tmp_path / 'data/train').rglob('*.JPEG'))[3]
+    options = ['--probe-health', '--cfg-options', 'train_dataloader.dataset.on_error=skip']
+    broken.write_bytes(broken.read_bytes()[:200])
+    run(config_file, tmp_path / 'run', *options, '+custom_hooks.3.max_share=0.5')
+    assert [r for r in read_records(tmp_path / 'run') if 'probe/rankme' in r]
+
+
 def test_two_processes_measure_what_one_measures(config_file, labelled, tmp_path, python):
     options = ['--probe-health', labelled, '--probe-knn', labelled, '--probe-pictures']
     run(config_file, tmp_path / 'one', *options)
