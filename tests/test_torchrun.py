@@ -36,7 +36,6 @@ def launch(tmp_path, body, *options, processes=2):
 @pytest.mark.parametrize(
     ('body', 'code', 'said'),
     [
-        ('time.sleep(0)', 0, ''),
         ('sys.exit(2 * rank) if rank else time.sleep(60)', 2, 'rank 1 (process '),
         (
             'os.kill(os.getpid(), signal.SIGKILL) if rank else time.sleep(60)',
@@ -64,14 +63,13 @@ def test_a_port_in_use_is_named_with_a_free_one(capsys):
     assert 'take a free one, such as PORT=' in err and err.count('\n') == 1
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1])
-def test_processes_that_know_nothing_of_it_end_with_the_launcher(tmp_path, number):
+def test_processes_that_know_nothing_of_it_end_with_the_launcher(tmp_path):
     with launch(tmp_path, 'print("ready", flush=True); time.sleep(60)') as process:
         assert process.stdout.readline() == 'ready\n'
-        process.send_signal(number)
+        process.send_signal(signal.SIGUSR1)
         err = process.communicate(timeout=50)[1]
-    assert process.returncode == 128 + number
-    assert f'ended by {number.name}' in err
+    assert process.returncode == 128 + signal.SIGUSR1
+    assert 'ended by SIGUSR1' in err
 
 
 def test_processes_that_save_and_leave_make_status_75(tmp_path):
@@ -100,7 +98,7 @@ dist.barrier()
 if again == '0' and rank:
     os.kill(os.getpid(), signal.SIGKILL)
 dist.barrier()
-print('restarted', again, flush=True)
+sys.stdout.write('restarted ' + again + '\\n')  # in one piece
 """
     with launch(tmp_path, body, '--max_restarts=1') as process:
         out = process.communicate(timeout=60)[0]
