@@ -64,8 +64,10 @@ def test_a_port_in_use_is_named_with_a_free_one(capsys):
 
 
 def test_processes_that_know_nothing_of_it_end_with_the_launcher(tmp_path):
-    with launch(tmp_path, 'print("ready", flush=True); time.sleep(60)') as process:
-        assert process.stdout.readline() == 'ready\n'
+    body = 'time.sleep(1); sys.stdout.write("ready\\n"); sys.stdout.flush(); time.sleep(60)'
+    with launch(tmp_path, body) as process:
+        for _ in range(2):  # both are known to the launcher by then
+            assert process.stdout.readline() == 'ready\n'
         process.send_signal(signal.SIGUSR1)
         err = process.communicate(timeout=50)[1]
     assert process.returncode == 128 + signal.SIGUSR1
@@ -128,7 +130,9 @@ def test_a_slurm_job_that_was_signalled_saves_and_queues_again(tmp_path):
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
     ) as job:
         line = job.stdout.readline()
-        job.send_signal(signal.SIGUSR1)
+        while job.poll() is None:  # on a busy machine the script may not listen yet
+            time.sleep(0.5)
+            job.send_signal(signal.SIGUSR1)
         rest = job.communicate(timeout=30)[0]
     assert job.returncode == 75
     assert '--nnodes=2 --node_rank=0 --master_addr=localhost --master_port=20007' in line
