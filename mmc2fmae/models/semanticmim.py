@@ -30,6 +30,8 @@ class ProxyViT(PlainViT):
             among class token, visible and masked patches.
         init_std: Deviation of weights, tokens and positions at the start. 0.02 is for ViT-B; in a
             narrow encoder it is so small that fine-tuning suffers (docs/semanticmim.md).
+        sincos_positions: Start the positions as 2-D sines and cosines, in place of noise. They are
+            learned either way, but from noise that takes longer than a short training.
         depth_scaled_init: Divide what the i-th block (from 1) writes by sqrt(2 i) at the start, in
             both stacks, as BEiT does.
         **kwargs: Passed to :class:`PlainViT`, but ``num_cls_tokens``, ``window_size`` and
@@ -45,6 +47,7 @@ class ProxyViT(PlainViT):
         self,
         proxies: int = 0,
         init_std: float = 0.02,
+        sincos_positions: bool = False,
         depth_scaled_init: bool = False,
         **kwargs,
     ) -> None:
@@ -61,6 +64,7 @@ class ProxyViT(PlainViT):
         super().__init__(num_cls_tokens=max(proxies, 1), **kwargs)
         self.proxies = proxies
         self.init_std = init_std
+        self.sincos_positions = sincos_positions
         self.depth_scaled_init = depth_scaled_init
         self.mask_token = nn.Parameter(torch.zeros(1, 1, self.embed_dims))
         if proxies:  # blocks of the same type with weights of their own
@@ -72,7 +76,8 @@ class ProxyViT(PlainViT):
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Conv2d):
                 nn.init.trunc_normal_(module.weight, std=self.init_std)
-        for token in (self.cls_token, self.mask_token, self.pos_embed):
+        drawn = [self.cls_token, self.mask_token]
+        for token in drawn if self.sincos_positions else [*drawn, self.pos_embed]:
             nn.init.trunc_normal_(token, std=self.init_std)
         if self.depth_scaled_init:
             for stack in (self.layers, self.reconstruction if self.proxies else ()):

@@ -175,6 +175,15 @@ def test_weights_and_positions_start_as_large_as_asked(options, std):
         assert drawn.std().item() == pytest.approx(std, rel=0.1)
 
 
+def test_positions_may_start_as_sines_and_are_learned_all_the_same():
+    vit = ProxyViT(proxies=2, sincos_positions=True, **(SIZES | dict(arch=ARCH)))
+    vit.init_weights()
+    plain = PlainViT(**(SIZES | dict(arch=ARCH)))
+    plain.init_weights()
+    assert torch.equal(vit.pos_embed[:, 2:], plain.pos_embed[:, 1:])
+    assert vit.pos_embed[:, :2].abs().max() == 0 and vit.pos_embed.requires_grad
+
+
 def test_hog_target_equals_that_of_maskfeat():
     torch.manual_seed(0)
     images = torch.randn(2, 3, 224, 224)

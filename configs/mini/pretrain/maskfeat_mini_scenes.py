@@ -12,6 +12,7 @@ model = dict(
         patch_size=8,
         proxies=0,
         init_std=0.07,  # as large as MAE's at this width (docs/semanticmim.md)
+        sincos_positions=True,
     ),
     # Two by two cells a patch and a window of a patch, as at 224 pixels.
     target_generator=dict(type='HOGTarget', pool=4, gaussian_window=8),
