@@ -66,20 +66,15 @@ def export_run(
     classes = read_meta(checkpoint).classes
     _write_weights(model, weights, classes, out / 'model.safetensors')
     portable.dump(str(out / 'config.py'))
-    logs = list(_copy_logs(folder, out))
+    environment = _copy_logs(folder, out)
     records = list(read_records(folder))
     _draw_curves(read_scalars(folder), records, out / 'curves.png')
-    card = model_card(run_name(folder), portable, model, records, _environment(logs), license)
+    card = model_card(folder.resolve().name, portable, model, records, environment, license)
     (out / 'README.md').write_text(card, encoding='utf-8')
     files = sorted(p for p in out.rglob('*') if p.is_file())
     sums = [f'{file_sha256(path)}  {path.relative_to(out).as_posix()}' for path in files]
     (out / 'SHA256SUMS').write_text('\n'.join(sums) + '\n', encoding='utf-8')
     return out
-
-
-def run_name(folder: Path) -> str:
-    """Return what a run is called: the name of its folder."""
-    return folder.resolve().name
 
 
 def without_places(cfg: Config) -> Config:
@@ -149,8 +144,8 @@ def _write_weights(
     save_file({key: value.contiguous().clone() for key, value in weights.items()}, path, texts)
 
 
-def _copy_logs(folder: Path, out: Path) -> Iterator[Path]:
-    """Copy the log, the scalars and the environment of every part of a run."""
+def _copy_logs(folder: Path, out: Path) -> dict[str, Any]:
+    """Copy logs, scalars and environment of every part of a run; return the last environment."""
     for scalars in sorted(folder.glob('*/vis_data/scalars.json')):
         part = scalars.parents[1]
         target = out / 'logs' / part.name
@@ -160,16 +155,10 @@ def _copy_logs(folder: Path, out: Path) -> Iterator[Path]:
                 shutil.copyfile(path, target / path.name)
         if (target / 'environment.json').is_file():
             shutil.copyfile(target / 'environment.json', out / 'environment.json')
-        yield target
-
-
-def _environment(logs: list[Path]) -> dict[str, Any]:
-    for folder in reversed(logs):
-        path = folder / 'environment.json'
-        if path.is_file():
-            found: dict[str, Any] = json.loads(path.read_text(encoding='utf-8'))
-            return found
-    return {}
+    if not (out / 'environment.json').is_file():
+        return {}
+    found: dict[str, Any] = json.loads((out / 'environment.json').read_text(encoding='utf-8'))
+    return found
 
 
 def _draw_curves(scalars: list[dict], records: list[dict], path: Path) -> None:

@@ -366,8 +366,8 @@ def test_pictures_need_photographs_and_a_dense_config(tmp_path):
 
 def test_processes_without_gpus_need_no_synchronised_norms():
     cfg = Config.fromfile(CONFIGS / 'seg/upernet_vitb_160k_ade20k.py')
-    assert launch._unsync_norms(cfg.model)
-    assert not launch._unsync_norms(cfg.model)
+    assert launch.unsync_norms(cfg.model)
+    assert not launch.unsync_norms(cfg.model)
     with DefaultScope.overwrite_default_scope('mmseg'), torch.device('meta'):
         model = SEG.build(cfg.model)
     assert not any(isinstance(m, torch.nn.SyncBatchNorm) for m in model.modules())

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mmc2fmae import configs
+from mmc2fmae.engine.launch import unsync_norms
 
 
 def read_config(name: str, compile: bool | Mapping[str, object] = False) -> Config:
@@ -31,20 +32,11 @@ def build_model(cfg: Config, device: torch.device) -> BaseModel:
     """Build the model of a config on a device, ready for training, with its initial weights."""
     spec = ConfigDict(cfg.model.to_dict())
     if not torch.distributed.is_initialized():
-        _replace_sync_bn(spec)
+        unsync_norms(spec)  # SyncBN runs in a process group alone
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
         model = MODELS.build(spec)
     model.init_weights()
     return model.to(device).train()
-
-
-def _replace_sync_bn(spec: Any) -> None:
-    """SyncBN runs in a process group alone; on one process mmengine's runner takes BN, too."""
-    for value in spec.values() if isinstance(spec, dict) else spec:
-        if isinstance(value, dict | list | tuple):
-            _replace_sync_bn(value)
-    if isinstance(spec, dict) and spec.get('type') == 'SyncBN':
-        spec['type'] = 'BN'
 
 
 class TrainingStep:

@@ -143,7 +143,7 @@ def build_runner(cfg: Config) -> Runner:
         torch.distributed.init_process_group('gloo')
         wrapper = cfg.get('model_wrapper_cfg') or dict(type='MMDistributedDataParallel')
         cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
-        if _unsync_norms(cfg.model):
+        if unsync_norms(cfg.model):
             say('no GPU: BN for SyncBN, each process normalises by its own batch')
     runner = RUNNERS.build(cfg) if cfg.get('runner_type') else QuietRunner.from_cfg(cfg)
     runner.register_hook(StepLogHook())
@@ -227,13 +227,13 @@ def pretrains(cfg: Config) -> bool:
     return any(isinstance(m, type) and issubclass(m, BaseSelfSupervisor) for m in makers)
 
 
-def _unsync_norms(part: dict | list) -> bool:
+def unsync_norms(part: dict | list) -> bool:
     """Replace SyncBN, which has no CPU kernel, by BN in a model's config; tell if there was any."""
     found = False
     if isinstance(part, dict) and part.get('type') == 'SyncBN':
         found, part['type'] = True, 'BN'
     inner = part.values() if isinstance(part, dict) else part
-    return any([found, *(_unsync_norms(v) for v in inner if isinstance(v, dict | list))])
+    return any([found, *(unsync_norms(v) for v in inner if isinstance(v, dict | list))])
 
 
 def _fit_hardware(cfg: Config) -> None:
