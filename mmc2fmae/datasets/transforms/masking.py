@@ -59,7 +59,13 @@ class ProgressiveMasking(BaseTransform):
         self.curriculum = build_curriculum(curriculum)
         self.concentration = concentration
         self.rules = MaskingRules(
-            blend, alpha, min_area, max_instances, prefer, object_cap, class_weights
+            blend=blend,
+            alpha=alpha,
+            min_area=min_area,
+            max_instances=max_instances,
+            prefer=prefer,
+            object_cap=object_cap,
+            class_weights=class_weights,
         )
         if concentration <= 0:
             raise ValueError(f'concentration is {concentration}: expected a positive number')
