@@ -2,14 +2,15 @@
 
 import gc
 import statistics
-import time
 from collections.abc import Callable, Mapping
+from time import perf_counter
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 Step = Callable[[], object]
+Clock = Callable[[], float]
 GIB = 2**30
 
 
@@ -19,18 +20,23 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def seconds_of(step: Step, device: torch.device, steps: int) -> float:
-    """Return the wall time of a step in s, the mean of ``steps`` in a row."""
+def seconds_of(step: Step, device: torch.device, steps: int, clock: Clock = perf_counter) -> float:
+    """Return the time of a step in s, the mean of ``steps`` in a row."""
     synchronise(device)
-    start = time.perf_counter()
+    start = clock()
     for _ in range(steps):
         step()
     synchronise(device)
-    return (time.perf_counter() - start) / steps
+    return (clock() - start) / steps
 
 
 def alternate(
-    sides: Mapping[str, Step], device: torch.device, warm_up: int, steps: int, rounds: int
+    sides: Mapping[str, Step],
+    device: torch.device,
+    warm_up: int,
+    steps: int,
+    rounds: int,
+    clock: Clock = perf_counter,
 ) -> dict[str, list[float]]:
     """Time several steps in turns, A B A B, so that a busy machine disturbs all alike.
 
@@ -40,6 +46,7 @@ def alternate(
         warm_up: Steps of each before the clock starts.
         steps: Steps between two readings.
         rounds: Readings.
+        clock: Reads the wall clock, or ``time.process_time`` the processor's, in s.
 
     Returns:
         Seconds a step, a value a round.
@@ -50,7 +57,7 @@ def alternate(
     times: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds):
         for name, step in sides.items():
-            times[name].append(seconds_of(step, device, steps))
+            times[name].append(seconds_of(step, device, steps, clock))
     return times
 
 

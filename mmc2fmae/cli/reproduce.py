@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help="table1 ... table6, 'all' of them, semanticmim, masks, or a YAML file",
         )
         part.add_argument('--rows', nargs='+', metavar='ROW', help='these rows alone')
-        part.add_argument('--preset', choices=['paper', 'mini'], default='paper')
+        part.add_argument('--preset', choices=['paper', 'mini', 'own'], default='paper')
         part.add_argument('--quick', action='store_true', help='the short version of the preset')
         part.add_argument('--seeds', nargs='+', type=int, help="in place of the preset's")
         part.add_argument('--work-dir', type=Path, default=Path('work_dirs/reproduce'))
@@ -98,6 +98,12 @@ def run(args: argparse.Namespace) -> int:
         args.data_root.absolute(),
         getattr(args, 'predictions', False),
     )
+    if not plan.cells:
+        known = sorted({name for t in tables for row in t.rows for name in row.sources})
+        raise PlanError(
+            f'{", ".join(t.id for t in tables)}: no row that was asked for has a recipe in the '
+            f'preset {preset.name}: expected --preset {" or ".join(known)}'
+        )
     if args.command == 'report':
         out = args.out or work_dir / 'report'
         for path in report_html.write_report(make_report(plan, work_dir), out):

@@ -218,17 +218,19 @@ class _Maker:
     def row(self, row: Row, seed: int) -> list[Stage]:
         source = row.sources.get(self.preset.name.partition('-')[0])
         if source is not None:
-            start, protocols = self.pretrain(source.pretrain, seed), source.protocols
+            before = self.pretrain(source.start, seed)
+            start, protocols = self.pretrain(source.pretrain, seed, before), source.protocols
         elif row.bring and self.preset.comparable:
             start, protocols = self.bring(row.bring), row.brought_protocols
         else:
             return []
         return [self.evaluate(self.suite.protocols[name], start, seed) for name in protocols]
 
-    def pretrain(self, config: Path | None, seed: int) -> Stage | None:
+    def pretrain(self, config: Path | None, seed: int, start: Stage | None = None) -> Stage | None:
         if config is None:
             return None
-        return self._train('pretrain', config.stem, config, 'pretrain', seed, None, None)
+        name = f'{config.stem}-from-{start.name}' if start else config.stem
+        return self._train('pretrain', name, config, 'pretrain', seed, start, None)
 
     def bring(self, entry: Mapping[str, str]) -> Stage:
         name = entry['file']
@@ -284,7 +286,7 @@ class _Maker:
         upstream: Stage | None,
         protocol: Protocol | None,
     ) -> Stage:
-        tokens = _class_tokens(upstream, config)
+        tokens = _class_tokens(upstream, config) if protocol else {}
         overrides = {**tokens, **self.preset.overrides.get(part, {}), **self.own}
         before, after = configs.read_config(config, tokens), configs.read_config(config, overrides)
         if 'base_batch_size' not in after.get('auto_scale_lr', {}):

@@ -64,7 +64,7 @@ class Preset:
     """How a table is run: on the paper's data, or in miniature.
 
     Attributes:
-        name: 'paper', 'mini' or 'mini-quick'.
+        name: 'paper', 'mini', 'mini-quick' or 'own'.
         about: What it is, in one sentence.
         seeds: Seeds of every training.
         comparable: Whether results may be set against the published ones.
@@ -124,10 +124,12 @@ class Source:
     Attributes:
         pretrain: Config of the pre-training; None where there is none (``SCRATCH`` in the file).
         protocols: Ids of the protocols; each metric of the table is measured by one of them.
+        start: Config of a pre-training whose encoder this one starts from.
     """
 
     pretrain: Path | None
     protocols: tuple[str, ...]
+    start: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -228,7 +230,7 @@ def load_tables(names: Iterable[str], suite: Suite) -> tuple[list[Table], Suite]
 
     Args:
         names: 'table1', 'table6' (all of its parts), 'all' (of the paper), 'semanticmim', 'masks',
-            or a YAML file.
+            'own_photographs', or a YAML file.
         suite: See :func:`load_suite`.
 
     Returns:
@@ -468,8 +470,11 @@ def _row(
             part = fields.take(preset, dict)
             pretrain = part.take('pretrain', str)
             config = None if pretrain == SCRATCH else part.file('pretrain', pretrain)
+            start = part.file('start') if 'start' in part.data else None
+            if start and config is None:
+                part.wrong('start', str(start), 'none, as nothing is pre-trained')
             protocols = _choose_protocols(part, defaults.get(preset), metrics, suite)
-            sources[preset] = Source(config, protocols)
+            sources[preset] = Source(config, protocols, start)
             part.nothing_else()
     bring: dict[str, str] | None = None
     brought: tuple[str, ...] = ()

@@ -71,6 +71,23 @@ def test_the_table_of_masks_shares_the_printed_and_the_random_ones_with_the_pape
     assert both == paper + 3 * 4
 
 
+def test_pre_training_on_own_photographs_starts_from_the_drawn_scenes_where_the_row_says_so():
+    tables, suite = load_tables(['own_photographs'], load_suite())
+    plan = make_plan(tables, pick_rows(tables, None), suite, suite.presets['own'], seeds=[0])
+    chains = {}
+    for (_, row, _), (key,) in plan.cells.items():
+        chains[row], stage = [], plan.stages[key].upstream
+        while stage is not None:
+            chains[row].append(stage.config.stem)
+            stage = stage.upstream
+    scenes, mae, c2fmae = 'c2fmae_mini_scenes', 'mae_mini_own_data', 'c2fmae_mini_own_data'
+    assert chains == {
+        'scratch': [], 'scenes': [scenes], 'mae': [mae], 'c2fmae': [c2fmae],
+        'scenes-mae': [mae, scenes], 'scenes-c2fmae': [c2fmae, scenes],
+    }  # fmt: skip
+    assert len({stage.key for stage in plan.stages.values() if stage.kind == 'pretrain'}) == 5
+
+
 def test_downstream_models_have_as_many_class_tokens_as_there_were_proxies():
     tables, suite = load_tables(['semanticmim'], load_suite())
     plan = make_plan(tables, pick_rows(tables, None), suite, suite.presets['mini'], seeds=[0])
