@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -99,7 +100,12 @@ def _count(stage: Stage, plan: Plan) -> tuple[float, int]:
 
 
 def _epoch_images(stage: Stage, cfg: Config, plan: Plan) -> int:
-    whole = stage.protocol.train_images if stage.protocol else plan.preset.pretrain_images
+    if stage.protocol:
+        whole = stage.protocol.train_images
+    else:
+        folder = Path(cfg.train_dataloader.dataset.get('data_root') or '').name
+        counts = plan.preset.pretrain_images  # of a table's own data the largest is assumed
+        whole = counts.get(folder, max(counts.values()))
     return min(whole, cfg.train_dataloader.dataset.get('indices') or whole)
 
 

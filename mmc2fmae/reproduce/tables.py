@@ -68,7 +68,7 @@ class Preset:
         about: What it is, in one sentence.
         seeds: Seeds of every training.
         comparable: Whether results may be set against the published ones.
-        pretrain_images: Images of one pre-training epoch.
+        pretrain_images: Images of one pre-training epoch, by the folder that stands for ``data/X``.
         docs: Page that says where the pre-training data comes from.
         devices: Devices that the plan counts on.
         tflops: TFLOP/s that one of them is taken to reach in training.
@@ -83,7 +83,7 @@ class Preset:
     about: str
     seeds: tuple[int, ...]
     comparable: bool
-    pretrain_images: int
+    pretrain_images: Mapping[str, int]
     docs: str
     devices: int
     tflops: float
@@ -435,7 +435,7 @@ def _preset(name: str, fields: _Fields) -> Preset:
         fields.take('about', str),
         tuple(seeds),
         fields.take('comparable', bool),
-        fields.take('pretrain_images', int),
+        _counts(fields, 'pretrain_images'),
         fields.take('docs', str),
         fields.take('devices', int),
         fields.take('tflops', float),
@@ -448,6 +448,14 @@ def _preset(name: str, fields: _Fields) -> Preset:
     fields.data.pop('quick', None)
     fields.nothing_else()
     return preset
+
+
+def _counts(fields: _Fields, key: str) -> dict[str, int]:
+    counts: dict[str, int] = fields.take(key, dict).data
+    for folder, count in counts.items():
+        if not isinstance(count, int) or count < 1:
+            fields.wrong(f'{key}.{folder}', count, 'a number of images')
+    return counts
 
 
 def _row(

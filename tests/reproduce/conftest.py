@@ -45,7 +45,7 @@ presets:
     about: The paper
     seeds: [0]
     comparable: true
-    pretrain_images: 8
+    pretrain_images: {pictures: 8}
     docs: docs/data.md
     devices: 8
     tflops: 1.0
@@ -55,7 +55,7 @@ presets:
     about: A miniature
     seeds: [0, 1]
     comparable: false
-    pretrain_images: 8
+    pretrain_images: {pictures: 8}
     docs: docs/mini.md
     devices: 1
     tflops: 1.0
