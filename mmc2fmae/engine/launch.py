@@ -141,15 +141,24 @@ def build_runner(cfg: Config) -> Runner:
     if cfg.launcher == 'pytorch' and not torch.cuda.is_available():
         # mmengine's own start-up picks a GPU per rank and cannot do without one.
         torch.distributed.init_process_group('gloo')
-        wrapper = cfg.get('model_wrapper_cfg') or dict(type='MMDistributedDataParallel')
-        cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
+        cfg.model_wrapper_cfg = dict(cfg.get('model_wrapper_cfg') or _joined(), device_ids=None)
         if unsync_norms(cfg.model):
             say('no GPU: BN for SyncBN, each process normalises by its own batch')
+    elif cfg.launcher != 'none' and not (cfg.get('model_wrapper_cfg') or cfg.get('runner_type')):
+        unused = cfg.get('find_unused_parameters', False)
+        cfg.model_wrapper_cfg = dict(
+            _joined(), broadcast_buffers=False, find_unused_parameters=unused
+        )
     runner = RUNNERS.build(cfg) if cfg.get('runner_type') else QuietRunner.from_cfg(cfg)
     runner.register_hook(StepLogHook())
     runner.register_hook(RunTableHook())
     runner.register_hook(KeptConfigHook())
     return runner
+
+
+def _joined() -> dict:
+    """Return how processes are joined: gradients are views of what is sent, not copies of it."""
+    return dict(type='MMDistributedDataParallel', gradient_as_bucket_view=True)
 
 
 def leave_processes() -> None:

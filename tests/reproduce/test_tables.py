@@ -75,7 +75,7 @@ def test_a_row_that_is_not_there():
         ('paper: tiny-ft@1', 'paper: [tiny-ft@1, tiny-ft@1]', r'of which one measures top1 \(meas'),
         ('paper: tiny-ft@1', 'paper: tiny-seg@1', r"is 'tiny-seg@1': expected one, or a list, of"),
         ('mini: {pretrain: b.py}', 'mini: {pretrain: b.py, start: bb.py}', r'start is .*that exis'),
-        ('mini: {pretrain: scratch}', 'mini: {pretrain: scratch, start: b.py}', r'expected none, a'),
+        ('mini: {pretrain: scratch}', 'mini: {pretrain: scratch, start: b.py}', r'expected none'),
         ('note: no', 'notes: no', r'rows\[4\]\.notes is not a field of rows\[4\]'),
         ('  top1: {name', '  top5: {name', r'published\.top1 is 50\.0: expected a num'),
         ('rows:', 'rows: [', r'tablea\.yaml is no YAML'),
