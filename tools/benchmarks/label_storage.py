@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import json
 import random
 import statistics
 import tempfile
@@ -17,6 +18,7 @@ from PIL import Image
 
 import mmc2fmae  # noqa: F401  (first: it closes the gaps of the stack)
 from mmc2fmae.datasets.sample_io import read_label_map
+from mmc2fmae.env import collect
 from mmc2fmae.files import evenly, list_files
 from mmc2fmae.images import open_image
 from mmc2fmae.preparation.layout import GRANULARITIES, encode_map, map_path
@@ -132,6 +134,7 @@ def main() -> None:
     parser.add_argument('--split', default='train', help='(train)')
     parser.add_argument('--number', type=int, default=100, help='photographs, evenly spaced (100)')
     parser.add_argument('--rounds', type=int, default=5, help='(5)')
+    parser.add_argument('--json', type=Path, help='file for all figures')
     args = parser.parse_args()
     cv2.setNumThreads(1)
     names = evenly(list_files(Path(args.root, 'instance', args.split)), args.number)
@@ -159,14 +162,19 @@ def main() -> None:
                 reading[name].append(took)
                 if not all(map(np.array_equal, chain(*pairs), chain(*maps))):
                     raise RuntimeError(f'{name}: the maps came back changed')
+        figures = {}
         for name in ways:
             sizes = [Path(path).stat().st_size for path in chain(*files[name])]
-            print(
-                f'| {name} | {sum(sizes) / len(pairs):,.0f} '
-                f'| {sum(-(-n // BLOCK) * BLOCK for n in sizes) / len(pairs):,.0f} '
-                f'| {len(pairs) / statistics.median(writing[name]):,.0f} '
-                f'| {len(pairs) / statistics.median(reading[name]):,.0f} |'
+            figures[name] = dict(
+                bytes=sum(sizes) / len(pairs),
+                on_disk=sum(-(-n // BLOCK) * BLOCK for n in sizes) / len(pairs),
+                written_per_s=len(pairs) / statistics.median(writing[name]),
+                read_per_s=len(pairs) / statistics.median(reading[name]),
             )
+            print(' | '.join([f'| {name}', *(f'{n:,.0f}' for n in figures[name].values())]) + ' |')
+    if args.json:
+        result = dict(environment=collect(), photographs=len(pairs), ways=figures)
+        args.json.write_text(json.dumps(result, indent=2))
 
 
 if __name__ == '__main__':
