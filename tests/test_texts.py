@@ -6,7 +6,7 @@ from mmc2fmae.labeling.prompts import read_prompts
 from mmc2fmae.preparation.converters import read_class_names
 from mmc2fmae.preparation.folders import find_classes
 from mmc2fmae.preparation.layout import read_label_info, read_manifest
-from mmc2fmae.reproduce.tables import _read as read_yaml
+from mmc2fmae.reproduce.table_files import _read as read_yaml
 from mmc2fmae.texts import read_lines, read_text
 
 ENCODINGS = ('utf-8', 'utf-8-sig', 'utf-16', 'utf-32')

@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     from mmc2fmae.reproduce.commands import RunOptions
     from mmc2fmae.reproduce.plan import PlanError, make_plan
     from mmc2fmae.reproduce.report import make_report
-    from mmc2fmae.reproduce.tables import load_suite, load_tables, pick_rows
+    from mmc2fmae.reproduce.table_files import load_suite, load_tables, pick_rows
 
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # a log file shows progress at once, too

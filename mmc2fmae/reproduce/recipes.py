@@ -10,7 +10,8 @@ from mmc2fmae.configs import ROOT
 from mmc2fmae.files import write_atomically
 from mmc2fmae.reproduce import configs
 from mmc2fmae.reproduce.plan import make_plan
-from mmc2fmae.reproduce.tables import Suite, load_suite, load_tables, pick_rows
+from mmc2fmae.reproduce.table_files import load_suite, load_tables, pick_rows
+from mmc2fmae.reproduce.tables import Suite
 
 PAGE = ROOT / 'docs/recipes.md'
 HEAD = """# What exactly are the recipes?

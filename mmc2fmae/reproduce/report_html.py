@@ -12,10 +12,10 @@ from matplotlib import pyplot as plt
 from mmc2fmae.engine.run_log import read_records
 from mmc2fmae.files import write_atomically
 from mmc2fmae.html import render
-from mmc2fmae.reproduce import report as texts
+from mmc2fmae.reproduce import report_text as texts
 from mmc2fmae.reproduce import results
 from mmc2fmae.reproduce.plan import Stage
-from mmc2fmae.reproduce.report import Report
+from mmc2fmae.reproduce.report import Report, stages_of
 from mmc2fmae.reproduce.tables import Table
 
 
@@ -105,7 +105,7 @@ def _curves(report: Report, table: Table) -> str:
     ]
     panels.append((f'{metric.name_in(report.plan.preset.name)} on validation', []))
     for line in report.lines[table.id]:
-        stages = texts.stages_of(report, table, line.row, metric.key).values()
+        stages = stages_of(report, table, line.row, metric.key).values()
         stage = next(iter(stages), None)
         if stage is None or stage.protocol is None or stage.key not in report.results:
             continue

@@ -9,7 +9,7 @@ from mmc2fmae.reproduce.commands import RunOptions
 from mmc2fmae.reproduce.cost import Cost
 from mmc2fmae.reproduce.plan import make_plan
 from mmc2fmae.reproduce.results import BROUGHT, checkpoint_of, stage_folder
-from mmc2fmae.reproduce.tables import load_suite, load_table, pick_rows
+from mmc2fmae.reproduce.table_files import load_suite, load_table, pick_rows
 
 CONFIG = """
 default_scope = 'mmpretrain'

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmc2fmae.reproduce import configs
 from mmc2fmae.reproduce.cost import Cost, Machine, count_model, estimate, image_size, seen_images
 from mmc2fmae.reproduce.plan import make_plan
-from mmc2fmae.reproduce.tables import ROOT, load_suite, load_tables, pick_rows
+from mmc2fmae.reproduce.table_files import ROOT, load_suite, load_tables, pick_rows
 
 
 def read(name):

@@ -4,7 +4,7 @@ import pytest
 
 from mmc2fmae.reproduce import results
 from mmc2fmae.reproduce.plan import PlanError, make_plan
-from mmc2fmae.reproduce.tables import load_suite, load_tables, pick_rows
+from mmc2fmae.reproduce.table_files import load_suite, load_tables, pick_rows
 
 
 def counts(names, preset, bring=False, **options):

@@ -6,7 +6,7 @@ from mmc2fmae.reproduce import results
 from mmc2fmae.reproduce.commands import RunOptions, command, environment
 from mmc2fmae.reproduce.plan import PlanError, make_plan
 from mmc2fmae.reproduce.prerequisites import check_run, data_paths
-from mmc2fmae.reproduce.tables import load_suite, load_tables, pick_rows
+from mmc2fmae.reproduce.table_files import load_suite, load_tables, pick_rows
 
 
 def check(bench, disk=0, **options):

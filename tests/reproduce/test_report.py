@@ -9,15 +9,9 @@ from pathlib import Path
 import pytest
 
 from mmc2fmae.reproduce import results, runner
-from mmc2fmae.reproduce.report import (
-    MixedProtocols,
-    differences,
-    make_report,
-    to_csv,
-    to_latex,
-    to_markdown,
-)
+from mmc2fmae.reproduce.report import MixedProtocols, make_report
 from mmc2fmae.reproduce.report_html import to_html, write_report
+from mmc2fmae.reproduce.report_text import differences, to_csv, to_latex, to_markdown
 
 
 def run(bench, plan):

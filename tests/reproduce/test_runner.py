@@ -10,8 +10,9 @@ import pytest
 
 from mmc2fmae.reproduce import commands, results, runner
 from mmc2fmae.reproduce.lock import AlreadyRunning, WorkDirLock
-from mmc2fmae.reproduce.report import make_report, to_csv
-from mmc2fmae.reproduce.tables import load_suite
+from mmc2fmae.reproduce.report import make_report
+from mmc2fmae.reproduce.report_text import to_csv
+from mmc2fmae.reproduce.table_files import load_suite
 
 PROCESSES = multiprocessing.get_context('fork')
 

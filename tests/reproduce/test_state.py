@@ -3,7 +3,8 @@
 import json
 
 from mmc2fmae.reproduce import results
-from mmc2fmae.reproduce.report import MixedProtocols, make_report, to_csv, to_markdown
+from mmc2fmae.reproduce.report import MixedProtocols, make_report
+from mmc2fmae.reproduce.report_text import to_csv, to_markdown
 from tests.reproduce.test_report import run
 
 TEXTS = (
