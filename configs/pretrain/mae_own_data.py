@@ -6,6 +6,8 @@ collapse, 1.5e-4 does not), and near 2.4e-3 * sqrt(8 / 4096), MAE's by the squar
 """
 
 _base_ = './mae_vitb_400e.py'
+_base_.custom_imports.imports.append('mmc2fmae.probes')
+_base_.custom_hooks.append(dict(type='HealthProbeHook'))
 
 model = dict(
     backbone=dict(arch='deit-tiny'),

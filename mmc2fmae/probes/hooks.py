@@ -35,7 +35,7 @@ class HealthProbeHook(ProbeHook):
     """
 
     label = 'health'
-    LEAST = 8
+    LEAST = 2  # of one photograph each place is one patch
 
     def __init__(self, folder: str = '', number: int = 64, **kwargs) -> None:
         super().__init__(**kwargs)

@@ -18,7 +18,7 @@ _HOOKS = (HealthProbeHook, KnnProbeHook, PictureProbeHook)
 
 
 def apply_probes(cfg: Config, args: argparse.Namespace) -> None:
-    """Add the probes that options ask for to a config in place; probes of before give way to them.
+    """Add the probes that options ask for to a config in place; those of a kind give way.
 
     Args:
         cfg: Config of a pre-training.
@@ -36,12 +36,17 @@ def apply_probes(cfg: Config, args: argparse.Namespace) -> None:
             f'--probe-every {every}: expected a number of epochs above 0, such as 1 or 0.25; leave '
             'it out to let the cost decide'
         )
-    if not asked:
-        if every is not None:
+    names = [kind.__name__ for kind in _HOOKS]
+    own = [hook for hook in cfg.get('custom_hooks') or [] if hook['type'] in names]
+    if every is not None:
+        if not (asked or own):
             raise ValueError(
                 f'--probe-every {every} says how often, but no probe is asked for: give '
                 '--probe-health, --probe-knn FOLDER or --probe-pictures, too'
             )
+        for hook in own:
+            hook['every'] = every
+    if not asked:
         return
     options = ', '.join(asked)
     if not pretrains(cfg):
@@ -55,8 +60,8 @@ def apply_probes(cfg: Config, args: argparse.Namespace) -> None:
     for hook in hooks:
         hook |= dict(every=every, max_share=MAX_SHARE / len(hooks))
         _check_folder(hook)
-    names = [kind.__name__ for kind in _HOOKS]
-    kept = [hook for hook in cfg.get('custom_hooks') or [] if hook['type'] not in names]
+    replaced = [hook['type'] for hook in hooks]
+    kept = [hook for hook in cfg.get('custom_hooks') or [] if hook['type'] not in replaced]
     cfg.custom_hooks = [*kept, *hooks]
     imports = cfg.setdefault('custom_imports', dict(imports=[], allow_failed_imports=False))
     # So that the folder of the run, read as a config, knows the hooks.

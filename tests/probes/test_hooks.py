@@ -236,7 +236,7 @@ class TestBadInput:
             (['--probe-health', '--probe-every', 'x'], "invalid float value: 'x'"),
             (['--probe-health', '/gone'], '/gone does not exist'),
             (['--probe-health', '{empty}'], 'holds no images'),
-            (['--probe-health', '{few}'], 'holds 3 photographs, expected 8 or more'),
+            (['--probe-health', '{one}'], 'holds 1 photographs, expected 2 or more'),
             (['--probe-knn', '/gone'], '--probe-knn /gone is no folder'),
             (['--probe-knn', '{empty}'], 'has no class folders'),
             (['--probe-knn', '{few}'], '20 voters or more'),
@@ -248,6 +248,7 @@ class TestBadInput:
     def test_option(self, options, message, config_file, tmp_path, capsys):
         (tmp_path / 'empty').mkdir()
         write(tmp_path / 'few', a=2, b=1)
+        write(tmp_path / 'one', a=1)
         for path in list(write(tmp_path / 'broken', a=30, b=30).rglob('5.png')):
             path.write_bytes(b'no image')
         words = [word.replace('{', f'{tmp_path}/').replace('}', '') for word in options]
@@ -274,21 +275,30 @@ class TestBadInput:
         assert 'a SemanticMIM predicts no pixels' in capsys.readouterr().err
 
 
-def test_probes_of_before_give_way_to_those_asked_for(config_file, labelled):
+def test_a_probe_that_is_asked_for_replaces_its_kind_and_their_distance_is_that_of_all(
+    config_file, labelled
+):
     parser = Parser()
     run_options.add_common_arguments(parser)
     run_options.add_train_arguments(parser)
-    args = parser.parse_args([str(config_file), '--probe-health', '--probe-knn', str(labelled)])
-    cfg = launch.load_config(args)
+
+    def probes(*options):
+        args = parser.parse_args([str(config_file), *options])
+        apply_probes(cfg, args)
+        return [(h['type'], h['every']) for h in cfg.custom_hooks if 'Probe' in h['type']]
+
+    cfg = launch.load_config(parser.parse_args([str(config_file)]))
     before = json.dumps(cfg.custom_hooks)
-    apply_probes(cfg, args)
+    both = probes('--probe-health', '--probe-knn', str(labelled))
+    assert both == [('HealthProbeHook', None), ('KnnProbeHook', None)]
     assert [h['max_share'] for h in cfg.custom_hooks if 'Probe' in h['type']] == [0.025, 0.025]
-    args = parser.parse_args([str(config_file), '--probe-health'])
-    apply_probes(cfg, args)
-    assert [h['type'] for h in cfg.custom_hooks if 'Probe' in h['type']] == ['HealthProbeHook']
+    assert probes('--probe-health') == [('KnnProbeHook', None), ('HealthProbeHook', None)]
+    assert [h['folder'] for h in cfg.custom_hooks if h['type'] == 'HealthProbeHook'] == ['']
     assert cfg.custom_imports['imports'] == ['mmc2fmae', 'mmc2fmae.probes']
+    assert probes('--probe-every', '2') == [('KnnProbeHook', 2.0), ('HealthProbeHook', 2.0)]
+    args = parser.parse_args([str(config_file), '--probe-health'])
     args.probe_health = True  # from Python
     apply_probes(cfg, args)
-    assert [h['folder'] for h in cfg.custom_hooks if 'Probe' in h['type']] == ['']
+    assert [h['folder'] for h in cfg.custom_hooks if h['type'] == 'HealthProbeHook'] == ['']
     args = parser.parse_args([str(config_file)])
     assert json.dumps(launch.load_config(args).custom_hooks) == before
