@@ -85,10 +85,11 @@ class HealthProbeHook(ProbeHook):
             return {}, 'the tokens are not finite'
         found = health(tokens, brightness)
         warning = diagnose(found, width, tokens.shape[0] * tokens.shape[1], runner)
-        if done and bool(warning) != self.warned:  # random weights have learned nothing yet
+        last = done == runner.max_iters  # whose lines must not look like a success
+        if done and (last or bool(warning) != self.warned):  # random weights have learned nothing
             self.warned = bool(warning)
             if warning:
-                runner.logger.warning(warning)
+                runner.logger.warning(f'the run ends: {warning}' if last else warning)
         shares = ', '.join(
             f'{name} {100 * found[key]:.0f} %'
             for name, key in (

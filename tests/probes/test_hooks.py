@@ -214,11 +214,13 @@ def test_modes_and_parts_of_a_model_are_as_before_also_after_an_error():
     assert model.autoencode is compiled
 
 
-def test_collapse_is_said_once_with_its_likely_causes(config_file, tmp_path, monkeypatch):
+def test_collapse_is_said_when_it_begins_and_at_the_end_with_its_likely_causes(
+    config_file, tmp_path, monkeypatch
+):
     monkeypatch.setattr('mmc2fmae.probes.diagnosis.LEAST_RANK', 2.0)  # more than there can be
     run(config_file, tmp_path / 'run', '--probe-health', '--probe-every', '1')
     said = next((tmp_path / 'run').glob('*/*.log')).read_text()
-    (line,) = [line for line in said.splitlines() if 'the features collapse' in line]
+    line, _ = [line for line in said.splitlines() if 'the features collapse' in line]
     assert 'expected 48.0 or more of 24' in line
     assert 'learning rate too high (it is 0.001 at most: try --lr 0.0001)' in line
 
