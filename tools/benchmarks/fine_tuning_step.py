@@ -88,6 +88,7 @@ def sides(name: str, batch: int, size: int) -> dict[str, Callable[[], object]]:
     """Return our step and the other's of a task, on the same random images."""
     config, _, other = TASKS[name]
     cfg = read_config(f'mmc2fmae::{config}')
+    cfg.optim_wrapper.optimizer.lr = 0.0  # weights stay, so proposals do, and cost the same
     ours = TrainingStep(cfg, CPU)
     theirs = framework_step(cfg, other) if other else timm_step(cfg)
     if isinstance(theirs, TrainingStep):  # as many of the proposals are objects
