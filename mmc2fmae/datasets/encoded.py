@@ -33,7 +33,7 @@ class EncodedPhotograph:
         return replace(self, mirrored=not self.mirrored)
 
 
-def collate_encoded(collate: Callable[[Sequence[dict]], dict], samples: Sequence[dict]) -> dict:
+def collate_encoded(collate: Callable[[list], Any], samples: Sequence[dict]) -> dict:
     """Collate samples as ever, but keep their photographs a list.
 
     Args:
@@ -46,5 +46,5 @@ def collate_encoded(collate: Callable[[Sequence[dict]], dict], samples: Sequence
         sample | dict(inputs={k: v for k, v in sample['inputs'].items() if k != 'rgb'})
         for sample in samples
     ]
-    batch = collate(rest)
+    batch: dict = collate(rest)
     return batch | dict(inputs=dict(rgb=photographs, **batch['inputs']))
