@@ -15,8 +15,11 @@ from mmc2fmae import compat, configs
 DISTRIBUTIONS = (
     'torch', 'torchvision', 'numpy', 'opencv-python', 'mmengine', 'mmcv', 'mmcv-lite', 'mmpretrain',
     'mmdet', 'mmsegmentation', 'timm', 'transformers', 'pycocotools', 'setuptools',
+    'nvidia-dali-cuda120', 'nvidia-dali-cuda130',
 )  # fmt: skip
-EITHER_OR = ('mmcv', 'mmcv-lite', 'transformers')  # not listed where they are not installed
+EITHER_OR = (  # not listed where they are not installed
+    'mmcv', 'mmcv-lite', 'transformers', 'nvidia-dali-cuda120', 'nvidia-dali-cuda130',
+)  # fmt: skip
 
 
 def collect() -> dict[str, Any]:

@@ -258,19 +258,44 @@ def upright_pixels(image: Image.Image) -> np.ndarray:
     return pixels if orientation == 1 else turn(pixels, orientation)
 
 
-def _decode_jpeg(image: Image.Image) -> np.ndarray | None:
-    """Return the stored pixels of an 8-bit grey or colour JPEG, None where Pillow has to decide."""
+def _whole_jpeg(image: Image.Image) -> bytes | None:
+    """Return the file of an 8-bit grey or colour JPEG of one whole scan, None of anything else."""
     file: Any = getattr(image, 'fp', None)
     if image.format not in ('JPEG', 'MPO') or image.mode not in ('L', 'RGB') or file is None:
+        return None
+    if file.seek(0, os.SEEK_END) > _LARGEST_JPEG:
+        return None
+    file.seek(0)
+    content: bytes = file.read()
+    return content if _is_one_scan(content) else None
+
+
+def ordinary_jpeg(image: Image.Image) -> bytes | None:
+    """Return the file of a JPEG that all decoders read alike, None of anything else.
+
+    That is one of 8 bits a channel, grey or YCbCr, in one whole sequential scan, to be shown as it
+    is stored.
+
+    Args:
+        image: What :func:`open_image` made of the file; its pixels are not read.
+    """
+    content = _whole_jpeg(image)
+    if content is None or _orientation(image) != 1:
+        return None
+    parts = [part[0] for part in image.layer]  # type: ignore[attr-defined]  # of Pillow's JPEGs
+    ycc = parts == [1, 2, 3] and image.info.get('adobe_transform', 1) == 1
+    return content if ycc or len(parts) == 1 else None
+
+
+def _decode_jpeg(image: Image.Image) -> np.ndarray | None:
+    """Return the stored pixels of an 8-bit grey or colour JPEG, None where Pillow has to decide."""
+    content = _whole_jpeg(image)
+    if content is None:
         return None
     import cv2  # here, as many commands read no pixels
 
     rgb = getattr(cv2, 'IMREAD_COLOR_RGB', None)  # OpenCV before 4.11 knows BGR alone
-    if rgb is None or file.seek(0, os.SEEK_END) > _LARGEST_JPEG:
-        return None
-    file.seek(0)
-    content = file.read()
-    if not _is_one_scan(content):
+    if rgb is None:
         return None
     try:
         flags = rgb | cv2.IMREAD_IGNORE_ORIENTATION

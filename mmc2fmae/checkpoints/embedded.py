@@ -56,7 +56,7 @@ MODEL: Types = {
     'MultiMAE': _C2FMAE | dict(neck={'MultiMAEDecoder': _DECODER}, head={'MultiMAEHead': _HEAD}),
 }
 _STEPS: Types = {
-    'LoadMultiGranular': _plain('num_classes continuous'),
+    'LoadMultiGranular': _plain('num_classes continuous dali'),
     'SemanticFromInstance': _plain('class_id'),
     'CanonicalInstances': _plain('num_instances rerank'),
     'JointRandomResizedCrop': _plain('size label_stride scale ratio'),

@@ -6,8 +6,16 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
+from mmc2fmae.datasets.encoded import EncodedPhotograph
 from mmc2fmae.errors import SampleError
-from mmc2fmae.images import UNREADABLE, open_image, stored, upright_pixels, upright_rgb
+from mmc2fmae.images import (
+    UNREADABLE,
+    open_image,
+    ordinary_jpeg,
+    stored,
+    upright_pixels,
+    upright_rgb,
+)
 from mmc2fmae.label_maps import MOST_BYTES, decode_colours, decode_ids
 
 CONTINUOUS_MODES = ('1', 'L', 'P', 'I', 'I;16', 'I;16B')
@@ -45,6 +53,20 @@ def read_turned(path: str) -> tuple[np.ndarray, int]:
         with open_image(path) as image:
             orientation = stored(image).orientation
             return upright_pixels(image), orientation
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from error
+
+
+def read_encoded(path: str) -> EncodedPhotograph | None:
+    """Read the file of a photograph that all decoders read alike; None of any other.
+
+    Raises:
+        SampleError: The file is missing, or no image.
+    """
+    try:
+        with open_image(path) as image:
+            content = ordinary_jpeg(image)
+            return EncodedPhotograph(content, image.size[::-1]) if content else None
     except UNREADABLE as error:
         raise _unreadable(path, error) from error
 

@@ -17,14 +17,16 @@ from mmengine.model import initialize
 from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
+from mmc2fmae.engine import dali
 from mmc2fmae.engine.halving import Halving
+from mmc2fmae.engine.loops import ContinuedEpochLoop
 from mmc2fmae.errors import DatasetError
 from mmc2fmae.parallel import be_a_worker
 
 # Modules whose information is progress, or says what a run starts from.
 _SHOWN = (
     'mmengine.hooks.logger_hook', 'mmengine.hooks.checkpoint_hook', 'mmc2fmae.engine.console',
-    'mmc2fmae.preflight.masks', 'mmc2fmae.checkpoints', 'mmc2fmae.probes',
+    'mmc2fmae.engine.dali', 'mmc2fmae.preflight.masks', 'mmc2fmae.checkpoints', 'mmc2fmae.probes',
 )  # fmt: skip
 # Modules whose warnings are about mmengine's own calls: a user cannot act on them.
 _NOT_FOR_USERS = (
@@ -78,12 +80,21 @@ class QuietRunner(Runner):
 
         Raises:
             DatasetError: There are fewer photographs than a batch.
+            ValueError, ImportError, RunStopped: DALI is asked for and cannot be had; see
+                :func:`mmc2fmae.engine.dali.decoder_of`.
         """
         if isinstance(loop, dict) and loop.get('type') == 'EpochBasedTrainLoop':
             loop = dict(loop, type='ContinuedEpochLoop')
         built = super().build_train_loop(loop)
         loader = built.dataloader
         require_batch(loader)
+        if decoder := dali.decoder_of(loader):
+            if not isinstance(built, ContinuedEpochLoop):
+                raise ValueError(
+                    f'{dali.FIELD}: DALI decodes in runs that count epochs, this one has a '
+                    f'{type(built).__name__}: leave it out'
+                )
+            built.batches = decoder.batches
         accumulate = self.cfg.optim_wrapper.get('accumulative_counts', 1)
         if len(loader.dataset) < (loader.batch_size or 1) * get_world_size() * accumulate:
             self.logger.warning(

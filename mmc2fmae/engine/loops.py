@@ -1,6 +1,6 @@
 """An epoch that was interrupted goes on where it stood."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -54,6 +54,7 @@ class ContinuedEpochLoop(EpochBasedTrainLoop):
     """
 
     first_iter = 0  # of the epoch, as if it had not been interrupted
+    batches: Callable[[DataLoader], Iterable] = iter  # what makes batches of the data loader's
 
     def run_epoch(self) -> None:
         """Iterate one epoch, or what is left of it."""
@@ -69,7 +70,7 @@ class ContinuedEpochLoop(EpochBasedTrainLoop):
             )
             skip_batches(self.dataloader, seen)
         self.first_iter = self._iter - seen
-        for idx, data_batch in enumerate(self.dataloader, seen):
+        for idx, data_batch in enumerate(self.batches(self.dataloader), seen):
             self.run_iter(idx, data_batch)
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1

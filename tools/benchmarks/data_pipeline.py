@@ -2,7 +2,8 @@
 
 Beside it: each step, decoding of the photographs alone, and with --multimae the pipeline of a
 checkout of EPFL-VILAB/MultiMAE, which is not part of this project, on the same files. All sides
-take turns, round by round; times are of the processor, ratios are taken round by round.
+take turns, round by round; times are of the processor, ratios are taken round by round. With --dali
+also the pipeline that leaves JPEGs to DALI, and how far DALI's photographs are from ours.
 """
 
 import argparse
@@ -19,11 +20,14 @@ import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.dataset import default_collate
 from PIL import Image
 
 import mmc2fmae  # noqa: F401  (first: it closes the gaps of the stack)
 from mmc2fmae.datasets import MultiGranularDataset
+from mmc2fmae.datasets.encoded import collate_encoded
 from mmc2fmae.datasets.sample_io import read_rgb
+from mmc2fmae.engine.dali import DaliDecoder
 from mmc2fmae.env import collect
 from mmc2fmae.files import write_atomically
 from mmc2fmae.images import open_image
@@ -102,6 +106,37 @@ def decoders(paths: list[str]) -> dict[str, Side]:
     return found | {'simplejpeg': lambda i: simplejpeg.decode_jpeg(files[i])}
 
 
+def with_dali(dataset: MultiGranularDataset, encoded: MultiGranularDataset) -> tuple[Side, dict]:
+    """Return what decodes all photographs at once as if for the first, how fast, and how near ours.
+
+    Args:
+        dataset: As ever.
+        encoded: The same, whose photographs stay encoded.
+    """
+    batch = collate_encoded(default_collate, list(encoded))
+    size = batch['inputs']['rgb'][0].shape[-1]
+    decoder = DaliDecoder(len(encoded), size)
+    apart: list[np.ndarray] = []
+    for epoch in range(5):
+        for part in (dataset, encoded):
+            part.progress.set(seed=0, epoch=epoch, t=PROGRESS)
+        found = next(decoder.finish([collate_encoded(default_collate, list(encoded))]))
+        pairs = zip(found['inputs']['rgb'].cpu(), dataset, strict=True)
+        apart += [abs(a.int() - b['inputs']['rgb'].int()).numpy().ravel() for a, b in pairs]
+    values = np.concatenate(apart)
+    near: dict[str, float] = dict(
+        equal=float((values == 0).mean()),
+        within_1=float((values <= 1).mean()),
+        most=int(values.max()),
+        within_1_in_the_worst=min(float((part <= 1).mean()) for part in apart),
+    )
+    start = time.perf_counter()
+    for done in decoder.finish([batch] * 5):
+        done['inputs']['rgb'].cpu()
+    near['images_a_second'] = 5 * len(encoded) / (time.perf_counter() - start)
+    return lambda i: None if i else next(decoder.finish([batch]))['inputs']['rgb'].cpu(), near
+
+
 def steps_of(dataset: MultiGranularDataset) -> dict[str, float]:
     """Run all samples once; return microseconds a sample of each step."""
     spent = dict.fromkeys(('paths', *(type(t).__name__ for t in dataset.pipeline.transforms)), 0.0)
@@ -135,7 +170,7 @@ def ratio(ours: list[float], others: list[float]) -> dict[str, float]:
     return dict(median=statistics.median(values), least=min(values), most=max(values))
 
 
-def report(images: Path, rounds: int, multimae: Path | None) -> dict:
+def report(images: Path, rounds: int, multimae: Path | None, dali: bool = False) -> dict:
     """Measure all sides; return the figures and what is needed to trust them."""
     with tempfile.TemporaryDirectory() as folder:
         write_dataset(images, Path(folder))
@@ -143,17 +178,26 @@ def report(images: Path, rounds: int, multimae: Path | None) -> dict:
         paths = [dataset.get_data_info(i)['rgb_path'] for i in range(len(dataset))]
         decoding = decoders(paths)
         sides: dict[str, Side] = {'this project': dataset.__getitem__, **decoding}
+        near = None
+        if dali:
+            encoded = our_dataset(Path(folder))
+            encoded.pipeline.transforms[0].encoded = True
+            sides['DALI for the photographs alone'], near = with_dali(dataset, encoded)
+            sides['this project, JPEGs left to DALI'] = encoded.__getitem__
+            for part in (dataset, encoded):
+                part.progress.set(seed=0, epoch=0, t=PROGRESS)
         if multimae:
             sides['MultiMAE'] = their_dataset(Path(folder), multimae)
         times = measure(sides, len(paths), rounds)
         steps = [steps_of(dataset) for _ in range(rounds)]
     fastest = min(decoding, key=lambda name: statistics.median(times[name]))
-    against = [fastest, *(['MultiMAE'] if multimae else [])]
+    against = [fastest, *(name for name in sides if 'DALI' in name or name == 'MultiMAE')]
     return dict(
         photographs=len(paths),
         rounds=rounds,
         progress=PROGRESS,
         us_an_image={name: statistics.median(values) for name, values in times.items()},
+        dali=near,
         us_a_step={name: statistics.median(s[name] for s in steps) for name in steps[0]},
         ratios={name: ratio(times['this project'], times[name]) for name in against},
         environment=collect(),
@@ -168,11 +212,12 @@ def main() -> None:
     parser.add_argument('images', type=Path, help='folder of JPEG photographs')
     parser.add_argument('--rounds', type=int, default=7, help='(7)')
     parser.add_argument('--multimae', type=Path, help='checkout of EPFL-VILAB/MultiMAE')
+    parser.add_argument('--dali', action='store_true', help='DALI beside it, which is installed')
     parser.add_argument('--json', type=Path, help='file for the figures')
     args = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    found = report(args.images, args.rounds, args.multimae)
+    found = report(args.images, args.rounds, args.multimae, args.dali)
     print(f'{found["photographs"]} photographs, processor time, medians of {args.rounds} rounds')
     for name, spent in found['us_an_image'].items():
         print(f'{name}: {1e6 / spent:.0f} images/s ({spent:.0f} us)')
@@ -183,6 +228,8 @@ def main() -> None:
             f'this project / {name}: {values["median"]:.2f} '
             f'({values["least"]:.2f} to {values["most"]:.2f})'
         )
+    if found['dali']:
+        print(f'DALI, its values against ours: {found["dali"]}')
     if args.json:
         write_atomically(json.dumps(found, indent=1).encode(), args.json)
 

@@ -7,8 +7,7 @@ from mmpretrain.registry import TRANSFORMS
 from PIL import Image
 from torch.nn.functional import interpolate
 
-Box = tuple[int, int, int, int]
-"""(left, top, right, bottom) in pixels."""
+from mmc2fmae.datasets.encoded import Box, EncodedPhotograph
 
 
 def crop_labels(labels: np.ndarray, box: Box, size: tuple[int, int]) -> np.ndarray:
@@ -104,10 +103,14 @@ class JointCrop(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Replace ``rgb`` by (size, size, 3) uint8, label maps by their crop at the stride."""
-        height, width = results['rgb'].shape[:2]
+        photograph = results['rgb']
+        height, width = photograph.shape[:2]
         box = self.box(width, height, results['rng'])
         side = (self.size, self.size)
-        results['rgb'] = self.crop_photograph(results['rgb'], box, side)
+        if isinstance(photograph, EncodedPhotograph):
+            results['rgb'] = photograph.crop(box, side)
+        else:
+            results['rgb'] = self.crop_photograph(photograph, box, side)
         centres = _cell_centres(box, (self.size // self.label_stride,) * 2)
         for granularity in results['granularities']:
             if granularity == 'rgb':
@@ -209,7 +212,9 @@ class JointRandomFlip(BaseTransform):
         """Flip every granularity along its width, or none."""
         if results['rng'].random() < self.prob:
             for granularity in results['granularities']:
-                results[granularity] = results[granularity][:, ::-1]
+                values = results[granularity]
+                encoded = isinstance(values, EncodedPhotograph)
+                results[granularity] = values.mirror() if encoded else values[:, ::-1]
         return results
 
     def __repr__(self) -> str:

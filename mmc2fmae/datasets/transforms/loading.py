@@ -7,7 +7,13 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 
-from mmc2fmae.datasets.sample_io import read_continuous_map, read_label_map, read_turned
+from mmc2fmae.datasets.encoded import EncodedPhotograph
+from mmc2fmae.datasets.sample_io import (
+    read_continuous_map,
+    read_encoded,
+    read_label_map,
+    read_turned,
+)
 from mmc2fmae.errors import SampleError
 from mmc2fmae.images import turn
 from mmc2fmae.label_ids import IGNORE, check_num_classes
@@ -24,21 +30,34 @@ class LoadMultiGranular(BaseTransform):
         num_classes: Number of classes of the granularities whose ids are classes, for example
             ``dict(semantic=133)``; larger ids, but for 255 (unknown), are an error.
         continuous: Granularities whose maps hold a quantity, such as depth, and no ids.
+        dali: Let a training decode ordinary JPEGs by DALI (:mod:`mmc2fmae.engine.dali`), which sets
+            ``encoded`` for that: until then, and everywhere else, nothing changes.
     """
 
-    def __init__(self, num_classes: dict | None = None, continuous: Sequence[str] = ()) -> None:
+    encoded = False  # whether ordinary JPEGs are passed on as they are
+
+    def __init__(
+        self,
+        num_classes: dict | None = None,
+        continuous: Sequence[str] = (),
+        dali: bool = False,
+    ) -> None:
         self.num_classes = dict(num_classes or {})
         self.continuous = tuple(continuous)
+        self.dali = dali
         for granularity, number in self.num_classes.items():
             check_num_classes(granularity, number)
 
     def transform(self, results: dict) -> dict:
         """Add ``rgb`` (H, W, 3) uint8 and an (H, W) array per further granularity: ids or float32.
 
+        ``rgb`` of an ordinary JPEG is an :class:`EncodedPhotograph` where these are asked for.
+
         Raises:
             SampleError: A file is unreadable, sizes differ, or a class id is out of range.
         """
-        results['rgb'], orientation = read_turned(results['rgb_path'])
+        found = read_encoded(results['rgb_path']) if self.encoded else None
+        results['rgb'], orientation = (found, 1) if found else read_turned(results['rgb_path'])
         sides = results['rgb'].shape[:2]
         size = sides if orientation < 5 else sides[::-1]
         for granularity in results['granularities']:
@@ -77,7 +96,8 @@ class LoadMultiGranular(BaseTransform):
 
     def __repr__(self) -> str:
         return (
-            f'{type(self).__name__}(num_classes={self.num_classes}, continuous={self.continuous})'
+            f'{type(self).__name__}(num_classes={self.num_classes}, '
+            f'continuous={self.continuous}, dali={self.dali})'
         )
 
 
@@ -92,9 +112,12 @@ class PackMultiGranular(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Return the packed sample; ``masks`` is absent where no mask was drawn."""
-        inputs = {}
+        inputs: dict[str, torch.Tensor | EncodedPhotograph] = {}
         for granularity in results['granularities']:
             value = results[granularity]
+            if isinstance(value, EncodedPhotograph):
+                inputs[granularity] = value
+                continue
             if granularity == 'rgb':
                 value = value.transpose(2, 0, 1)  # no copy where it comes from crop_pixels
             inputs[granularity] = torch.from_numpy(np.ascontiguousarray(value))
