@@ -89,6 +89,8 @@ def sides(name: str, batch: int, size: int) -> dict[str, Callable[[], object]]:
     config, _, other = TASKS[name]
     cfg = read_config(f'mmc2fmae::{config}')
     cfg.optim_wrapper.optimizer.lr = 0.0  # weights stay, so proposals do, and cost the same
+    if cfg.model.data_preprocessor.get('size'):  # which images are padded to
+        cfg.model.data_preprocessor.size = (size, size)
     ours = TrainingStep(cfg, CPU)
     theirs = framework_step(cfg, other) if other else timm_step(cfg)
     if isinstance(theirs, TrainingStep):  # as many of the proposals are objects
