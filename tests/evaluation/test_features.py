@@ -7,14 +7,8 @@ from PIL import Image
 
 from mmc2fmae.checkpoints import Preprocessing, build_backbone
 from mmc2fmae.evaluation.feature_files import extract_features
-from mmc2fmae.evaluation.features import (
-    FeatureOptions,
-    ImageFiles,
-    check_options,
-    compute_features,
-    find_images,
-    pool,
-)
+from mmc2fmae.evaluation.features import FeatureOptions, check_options, compute_features, pool
+from mmc2fmae.evaluation.image_files import ImageFiles, find_images
 from tests.checkpoints.conftest import proxy_vit, timm_vit
 
 
