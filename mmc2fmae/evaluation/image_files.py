@@ -4,10 +4,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
 from mmc2fmae.errors import first_names
 from mmc2fmae.files import IMAGE_SUFFIXES, list_photographs, spelt_otherwise
@@ -76,7 +75,7 @@ def stack_images(batch: Sequence[Tensor | str]) -> tuple[Tensor | None, dict[int
     """
     reasons = {i: item for i, item in enumerate(batch) if isinstance(item, str)}
     images = [item for item in batch if isinstance(item, Tensor)]
-    return (torch.stack(images) if images else None), reasons
+    return (default_collate(images) if images else None), reasons
 
 
 def find_images(source: str | os.PathLike[str], unreadable: list[str] | None = None) -> list[Path]:
