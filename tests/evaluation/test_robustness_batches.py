@@ -1,6 +1,8 @@
 """Which cells are read together, and in which batches."""
 
 import torch
+from mmengine.dataset import pseudo_collate
+from mmpretrain.models import ClsDataPreprocessor
 from mmpretrain.structures import DataSample
 
 from mmc2fmae.evaluation.class_subsets import Listing
@@ -55,3 +57,18 @@ def test_images_of_one_shape_become_one_tensor_and_others_a_list():
     assert [int(one.gt_label) for one in batch['data_samples']] == [0, 1, 2, 3]
     mixed = collate([[sample(4, 0)], [sample(5, 1)]])
     assert [one.shape[-1] for one in mixed['inputs']] == [4, 5]
+
+
+def test_one_tensor_is_prepared_as_a_list_is_bit_for_bit():
+    rng = torch.Generator().manual_seed(0)
+    samples = [
+        dict(
+            inputs=torch.randint(0, 256, (3, 6, 6), generator=rng, dtype=torch.uint8),
+            data_samples=DataSample().set_gt_label(0),
+        )
+        for _ in range(3)
+    ]
+    prepare = ClsDataPreprocessor(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375],
+                                  to_rgb=True)  # fmt: skip
+    together = prepare(collate([[sample] for sample in samples]))['inputs']
+    assert torch.equal(together, prepare(pseudo_collate(samples))['inputs'])
