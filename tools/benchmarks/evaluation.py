@@ -6,6 +6,7 @@ features:   a photograph to a prepared input, as bytes and as floats; what the p
 robustness: stored ImageNet-C files; loader processes started for each cell and once for all.
 made_here:  corruptions on the fly: five severities of one reading, and each of its own.
 labelling:  what the processor does beside the three models; how full the detector's batches are.
+operations: what HQ-SAM's image encoder computes, the largest part of labelling, counted.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from mmengine.utils.dl_utils import set_multi_processing
 from mmpretrain.registry import MODELS
 from torch.nn.functional import normalize
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision.transforms.functional import to_pil_image
 
 import mmc2fmae  # noqa: F401  (first: it closes the gaps of the stack)
@@ -240,6 +242,25 @@ def labelling(args: argparse.Namespace) -> dict[str, float]:
     }
 
 
+def operations(args: argparse.Namespace) -> dict[str, float]:
+    """Operations of the default segmenter's encoder, from its shapes alone: no weights, no work."""
+    from transformers import SamHQConfig, SamHQModel, SamHQVisionConfig
+
+    huge = SamHQVisionConfig(
+        hidden_size=1280,
+        num_hidden_layers=32,
+        num_attention_heads=16,
+        global_attn_indexes=[7, 15, 23, 31],
+        mlp_dim=5120,
+    )
+    with torch.device('meta'):
+        model = SamHQModel(SamHQConfig(vision_config=huge)).eval()
+        image = torch.empty(1, 3, 1024, 1024)
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        model.get_image_embeddings(image)
+    return {'TFLOP an image': counter.get_total_flops() / 1e12}
+
+
 def merge(photo: Photograph) -> np.ndarray:
     """Merge eight overlapping discs as instances."""
     height, width = photo.pixels.shape[:2]
@@ -263,8 +284,10 @@ def fullness(keys: Sequence[tuple[int, int]], part: int, size: int = 8) -> float
     return 100 * part / batches
 
 
-PARTS = dict(neighbours=neighbours, features=features, robustness=robustness,
-             made_here=made_here, labelling=labelling)  # fmt: skip
+PARTS = {
+    part.__name__: part
+    for part in (neighbours, features, robustness, made_here, labelling, operations)
+}
 
 
 def main() -> None:
