@@ -15,8 +15,8 @@ Pass = tuple[Unit, ...]
 def passes_of(units: Sequence[Unit], sets: Mapping[str, RobustnessSet]) -> list[Pass]:
     """Put together what one reading serves: the severities of a corruption that is made here.
 
-    Not all corruptions: what an interruption loses would grow fifteenfold to save another
-    fifteenth of the reading.
+    Not all corruptions: that would save the last fifth of the reading, and an interruption would
+    lose fifteen times as much.
 
     Args:
         units: Units, in any order.
