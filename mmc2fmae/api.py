@@ -115,7 +115,8 @@ def embed(
     import torch
     from PIL import Image
 
-    from mmc2fmae.evaluation.features import FeatureOptions, compute_features, find_images
+    from mmc2fmae.evaluation.features import FeatureOptions, compute_features
+    from mmc2fmae.evaluation.image_files import find_images
 
     if token not in ('cls', 'mean'):
         raise ValueError(f"token {token!r}: expected 'cls' or 'mean'")

@@ -42,3 +42,23 @@ def test_start_counts_all_samples(run, tmp_path):
     arguments = ('dataset_start.py', tmp_path / 'set', '--samples', 11, '--classes', 3)
     assert run(*arguments)['samples'] == run(*arguments)['samples'] == 11
     assert len(list((tmp_path / 'set/semantic/train').rglob('*.png'))) == 11
+
+
+def test_evaluation_is_timed_part_by_part(run, tmp_path):
+    for i in range(2):
+        pixels = np.random.default_rng(i).integers(0, 256, (240, 320 + i, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f'{i}.jpg')
+    sizes = ('--bank', 200, '--queries', 10, '--dims', 8, '--rounds', 1, '--cells', 2)
+    parts = ('--parts', 'neighbours', 'features', 'robustness', 'labelling')
+    found = run('evaluation.py', tmp_path, *parts, *sizes, '--arch', 'deit-tiny')
+    nearest = found['neighbours']
+    assert nearest['ImageNet: hours of a core'] == pytest.approx(
+        nearest['s'] * 1_281_167 * 50_000 / 200 / 10 / 3600
+    )
+    assert found['photographs'] == 2 and 'made_here' not in found
+    assert found['features']['us: bytes'] > found['features']['us: read alone'] > 0
+    assert found['robustness']['s: 375 starts'] == pytest.approx(
+        0.375 * found['robustness']['ms: start of 2 loader processes']
+    )
+    # Two shapes, each of about half of 512: batches of 8 but for the last of a shape.
+    assert 7.5 < found['labelling']['images in a batch of 8, one shape, parts of 512'] <= 8

@@ -14,7 +14,7 @@ from PIL import EpsImagePlugin, Image
 
 from mmc2fmae.datasets.sample_io import read_label_map, read_rgb
 from mmc2fmae.errors import DatasetError, SampleError
-from mmc2fmae.evaluation.features import find_images
+from mmc2fmae.evaluation.image_files import find_images
 from mmc2fmae.images import FORMATS, open_image, stored_size
 from mmc2fmae.labeling.photographs import read_photograph
 from mmc2fmae.preparation.photograph_checks import read_header

@@ -2,7 +2,6 @@
 
 from mmc2fmae.checkpoints.architecture import (
     Architecture,
-    Preprocessing,
     describe_module,
     describe_preprocessor,
     statement,
@@ -11,6 +10,7 @@ from mmc2fmae.checkpoints.backbone import Backbone, build_backbone, read_backbon
 from mmc2fmae.checkpoints.export import export_backbone, timm_call
 from mmc2fmae.checkpoints.files import read_meta, read_state_dict
 from mmc2fmae.checkpoints.loading import StrictPretrained, load_backbone
+from mmc2fmae.checkpoints.preprocessing import Preprocessing
 
 __all__ = [
     'Architecture',

@@ -8,19 +8,9 @@ from typing import Any
 import torch
 from mmpretrain.models import VisionTransformer
 from torch import Tensor, nn
-from torchvision.transforms import (
-    CenterCrop,
-    Compose,
-    InterpolationMode,
-    Normalize,
-    Resize,
-    ToTensor,
-)
 
+from mmc2fmae.checkpoints.preprocessing import Preprocessing
 from mmc2fmae.errors import CheckpointMismatch, first_names
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 # Heads cannot be read from weights. 64 dimensions a head is the rule, ViT-H and ViT-g leave it.
 PUBLISHED_HEADS = {1280: 16, 1408: 16}
@@ -122,47 +112,6 @@ class Architecture:
 
 def _norm_shapes(norms: Sequence[str], width: int) -> dict[str, tuple[int, ...]]:
     return {f'{norm}.{leaf}': (width,) for norm in norms for leaf in ('weight', 'bias')}
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """How an image becomes the backbone's input.
-
-    Attributes:
-        size: Height and width in pixels.
-        mean: Mean of the channels of an RGB image in [0, 1].
-        std: Deviation of the channels.
-        assumed: True where the checkpoint does not say, and these are ImageNet's numbers.
-    """
-
-    size: tuple[int, int]
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
-    assumed: bool = False
-
-    def transform(self, size: int | None = None) -> Compose:
-        """Return MAE's evaluation transform, from a PIL image in RGB to a (3, H, W) tensor.
-
-        The shorter side is resized to size * 256 / 224 (bicubic, antialiased), then the centre is
-        cropped.
-
-        Args:
-            size: Side of the crop in pixels, in place of the checkpoint's.
-        """
-        height, width = (size, size) if size else self.size
-        return Compose(
-            [
-                Resize(round(max(height, width) * 256 / 224), InterpolationMode.BICUBIC),
-                CenterCrop((height, width)),
-                ToTensor(),
-                Normalize(self.mean, self.std),
-            ]
-        )
-
-    def __str__(self) -> str:
-        rounded = [[round(x, 4) for x in numbers] for numbers in (self.mean, self.std)]
-        note = " (ImageNet's: the file does not say)" if self.assumed else ''
-        return f'RGB, mean {rounded[0]}, std {rounded[1]}{note}'
 
 
 def statement(arch: Architecture, preprocessing: Preprocessing | None) -> dict[str, Any]:

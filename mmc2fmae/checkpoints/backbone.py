@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from mmc2fmae.checkpoints.architecture import (
     Architecture,
-    Preprocessing,
     count_tokens,
     describe_weights,
     tokens_fit,
 )
 from mmc2fmae.checkpoints.files import read_file
 from mmc2fmae.checkpoints.naming import explain, find_encoder, to_our_names
+from mmc2fmae.checkpoints.preprocessing import Preprocessing
 from mmc2fmae.errors import CheckpointMismatch, first_names
 
 

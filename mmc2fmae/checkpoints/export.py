@@ -9,10 +9,11 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from mmc2fmae.checkpoints.architecture import Architecture, Preprocessing, statement
+from mmc2fmae.checkpoints.architecture import Architecture, statement
 from mmc2fmae.checkpoints.backbone import Backbone, read_backbone
 from mmc2fmae.checkpoints.files import METADATA_KEY
 from mmc2fmae.checkpoints.naming import HUGGINGFACE, TIMM, from_our_names
+from mmc2fmae.checkpoints.preprocessing import Preprocessing
 from mmc2fmae.errors import CheckpointMismatch
 from mmc2fmae.files import write_atomically
 

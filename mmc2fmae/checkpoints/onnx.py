@@ -10,10 +10,10 @@ import torch
 from mmpretrain.models import VisionTransformer
 from torch import Tensor, nn
 
-from mmc2fmae.checkpoints.architecture import Preprocessing
 from mmc2fmae.checkpoints.backbone import build_backbone
 from mmc2fmae.checkpoints.embedded import parse_config
 from mmc2fmae.checkpoints.files import read_file, read_meta
+from mmc2fmae.checkpoints.preprocessing import Preprocessing
 from mmc2fmae.errors import CheckpointMismatch
 from mmc2fmae.files import write_atomically
 

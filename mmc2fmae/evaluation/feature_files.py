@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from mmc2fmae.checkpoints import build_backbone
-from mmc2fmae.evaluation.features import FeatureOptions, find_images, iterate_features
+from mmc2fmae.evaluation.features import FeatureOptions, iterate_features
+from mmc2fmae.evaluation.image_files import find_images
 from mmc2fmae.files import require_room, write_atomically
 from mmc2fmae.preflight.photographs import dark_photographs
 

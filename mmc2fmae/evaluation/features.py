@@ -1,6 +1,5 @@
 """Features of images from a plain ViT: which token, after which block, for any number of images."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +9,12 @@ import torch
 from mmpretrain.models import VisionTransformer
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from mmc2fmae.checkpoints import Preprocessing
 from mmc2fmae.engine.halving import Halving
-from mmc2fmae.errors import first_names
-from mmc2fmae.files import IMAGE_SUFFIXES, list_photographs, spelt_otherwise
-from mmc2fmae.images import brightest, middle, open_image, upright_rgb
+from mmc2fmae.evaluation.image_files import ImageFiles, stack_images
 from mmc2fmae.parallel import be_a_worker, progress_bar
-from mmc2fmae.paths import expand_path
-from mmc2fmae.texts import read_lines
 
 TOKENS = ('cls', 'mean', 'patches')
 
@@ -46,103 +41,6 @@ class FeatureOptions:
     workers: int = 2
     device: str = 'cpu'
     half: bool = False
-
-
-class ImageFiles(Dataset):
-    """Images of a list of files, transformed.
-
-    Args:
-        paths: Files, or PIL images.
-        transform: From a PIL image in RGB to a tensor.
-        named: Return the reason in place of an image that cannot be read.
-    """
-
-    def __init__(self, paths: Sequence[Path | Image.Image], transform, named: bool = False) -> None:
-        self.paths = list(paths)
-        self.transform = transform
-        self.named = named
-
-    def __len__(self) -> int:
-        """Return the number of files."""
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> Tensor | str:
-        """Return an image.
-
-        Raises:
-            ValueError: It cannot be read; the message names it.
-        """
-        try:
-            return self.read(index)
-        except ValueError as error:
-            if self.named:
-                return str(error)
-            raise
-
-    def read(self, index: int) -> Tensor:
-        """Return an image.
-
-        Raises:
-            ValueError: It cannot be read; the message names it.
-        """
-        source = self.paths[index]
-        if isinstance(source, Image.Image):
-            return self.transform(source.convert('RGB'))
-        try:
-            with open_image(source) as image:
-                rgb = upright_rgb(image)
-            return self.transform(rgb.crop(middle(*rgb.size)))
-        except Exception as error:  # Pillow raises many kinds on damaged files
-            raise _unreadable(source, error) from error
-
-
-def find_images(source: str | os.PathLike[str], unreadable: list[str] | None = None) -> list[Path]:
-    """List the images that a user means.
-
-    Args:
-        source: A folder (searched recursively), a ``.txt`` list with a path a line (relative to the
-            list's folder), or a single image.
-        unreadable: Takes the reason of each file whose header is not an image's, which is left out
-            then; by default such a file is an error.
-
-    Returns:
-        Paths, those of a folder sorted.
-
-    Raises:
-        FileNotFoundError: There is nothing of that name, or no image in it.
-        ValueError: The header of a file is not an image's.
-    """
-    source = Path(expand_path(source))
-    if source.is_dir():
-        paths = [source / name for name in list_photographs(source)]
-    elif source.suffix.lower() == '.txt' and source.is_file():
-        paths = [source.parent / line for line in read_lines(source, file_names=True)]
-    else:
-        paths = [source]
-    if not paths:
-        raise FileNotFoundError(f'{source} holds no images ({", ".join(IMAGE_SUFFIXES)})')
-    gone = [str(path) for path in paths if not path.is_file()]
-    if gone:
-        listed = f'{source}: {len(gone):,} of {len(paths):,} images do not exist, first '
-        raise FileNotFoundError(
-            f'{listed}{first_names(gone)}{spelt_otherwise(gone)}: bring them back, or take them '
-            'out of the list'
-            if source.is_file()
-            else f'image {source} does not exist{spelt_otherwise(gone)}'
-        )
-    found = []
-    for path in paths:  # headers only: cheap, and most mistakes show before the run
-        try:
-            with open_image(path) as image:
-                brightest(image)  # refuses pixels of 32 bits
-            found.append(path)
-        except Exception as error:
-            if unreadable is None:
-                raise _unreadable(path, error) from error
-            unreadable.append(str(_unreadable(path, error)))
-    if not found:
-        raise ValueError(f'no image of {source} can be read: {(unreadable or [""])[0]}')
-    return found
 
 
 def block_tokens(vit: VisionTransformer, images: Tensor, blocks: Sequence[int]) -> list[Tensor]:
@@ -249,22 +147,23 @@ def iterate_features(
     dtype = torch.float16 if options.half else torch.float32
     vit.to(options.device).eval()
     loader = DataLoader(
-        ImageFiles(paths, preprocessing.transform(options.size), unreadable is not None),
+        ImageFiles(paths, preprocessing.pixels(options.size), unreadable is not None),
         batch_size=options.batch_size,
-        collate_fn=list,
+        collate_fn=stack_images,
         num_workers=min(options.workers, len(paths)),
         pin_memory=options.device.startswith('cuda'),
         worker_init_fn=be_a_worker,
     )
 
     @Halving
-    def compute(images: Tensor) -> dict[str, Tensor]:
+    def compute(pixels: Tensor) -> dict[str, Tensor]:
         found = {}
         with (
             torch.inference_mode(),
             torch.autocast(options.device.split(':')[0], torch.float16, enabled=options.half),
         ):
-            images = images.to(options.device, non_blocking=True)
+            # Bytes travel, a quarter of the size; they become numbers on the device.
+            images = preprocessing.normalise(pixels.to(options.device, non_blocking=True))
             for block, tokens in zip(blocks, block_tokens(vit, images, blocks), strict=True):
                 for kind in options.tokens:
                     pooled = pool(tokens, kind, grid)
@@ -275,19 +174,16 @@ def iterate_features(
 
     first = 0  # of a batch
     with progress_bar(len(paths), 'image') as bar:
-        for batch in loader:
-            rows = {first + i: image for i, image in enumerate(batch)}
-            first += len(batch)
-            bar.update(len(batch))
+        for pixels, reasons in loader:
+            length = len(reasons) + (0 if pixels is None else len(pixels))
+            rows = [first + i for i in range(length) if i not in reasons]
             if unreadable is not None:
-                unreadable |= {i: text for i, text in rows.items() if isinstance(text, str)}
-            rows = {i: image for i, image in rows.items() if isinstance(image, Tensor)}
-            if not rows:
+                unreadable |= {first + i: text for i, text in reasons.items()}
+            first += length
+            bar.update(length)
+            if pixels is None:
                 continue
-            features = {
-                name: tokens.numpy()
-                for name, tokens in compute(torch.stack(list(rows.values()))).items()
-            }
+            features = {name: tokens.numpy() for name, tokens in compute(pixels).items()}
             for name, values in features.items():
                 require_finite(values, name, [paths[i] for i in rows])
             yield features
@@ -332,9 +228,3 @@ def require_finite(features: np.ndarray, name: str, sources: Sequence[object]) -
         + ('float16 holds no number above 65,504, leave out --half' if half else 'the weights are '
            'damaged or overflow, take another checkpoint')
     )  # fmt: skip
-
-
-def _unreadable(path: Path, error: Exception) -> ValueError:
-    return ValueError(
-        f'{path} is no readable image ({type(error).__name__}: {error}): repair it or leave it out'
-    )

@@ -26,11 +26,12 @@ def knn_votes(
     """Let the k most similar training features vote for the class of each query.
 
     A neighbour of cosine similarity s votes for its class with weight exp(s / temperature)
-    (Wu et al., CVPR 2018, Eq. 11; the protocol of DINO). Exact, and of bounded memory: similarities
-    are computed in blocks of ``chunk`` queries by ``chunk`` training features.
+    (Wu et al., CVPR 2018, Eq. 11; the protocol of DINO). Exact, in float32, and of bounded memory:
+    similarities are computed in blocks of ``chunk`` queries by ``chunk`` training features, and the
+    best k of each query are kept. Beside arguments and votes, it holds one block.
 
     Args:
-        train: (N, D) features.
+        train: (N, D) features of any floating type; they are not copied as a whole.
         labels: (N,) classes in [0, num_classes).
         queries: (M, D) features.
         num_classes: Number of classes.
@@ -51,21 +52,22 @@ def knn_votes(
             f'{len(labels)} labels from {labels.min()} to {labels.max()}: expected {len(train)} '
             f'from 0 to {num_classes - 1}'
         )
-    train = normalize(train.float(), dim=1)
-    votes = []
-    for query in normalize(queries.float(), dim=1).split(chunk):
+    votes = queries.new_zeros(len(queries), num_classes, dtype=torch.float32)
+    for query, vote in zip(queries.split(chunk), votes.split(chunk), strict=True):
+        query = normalize(query.float(), dim=1)
         nearest = query.new_empty(len(query), 0)
         classes = labels.new_empty(len(query), 0)
         for part, part_labels in zip(train.split(chunk), labels.split(chunk), strict=True):
-            similar = torch.cat([nearest, query @ part.T], dim=1)
-            candidates = torch.cat([classes, part_labels.expand(len(query), -1)], dim=1)
-            nearest, index = similar.topk(min(k, similar.shape[1]), dim=1)
-            classes = candidates.gather(1, index)
+            # The best of the block first: k columns to put together, not the block's thousands.
+            similar, index = (query @ normalize(part.float(), dim=1).T).topk(min(k, len(part)))
+            similar = torch.cat([nearest, similar], dim=1)
+            nearest, order = similar.topk(min(k, similar.shape[1]), dim=1)
+            classes = torch.cat([classes, part_labels[index]], dim=1).gather(1, order)
         # Divided so, no weight is above 1 and nothing overflows; the order of classes is the same.
         # None is 0: that is the sum of a class without a vote.
         weights = ((nearest - 1) / temperature).exp().clamp_min(torch.finfo(query.dtype).tiny)
-        votes.append(query.new_zeros(len(query), num_classes).scatter_add_(1, classes, weights))
-    return torch.cat(votes)
+        vote.scatter_add_(1, classes, weights)
+    return votes
 
 
 def top_k_accuracy(votes: Tensor, labels: Tensor, k: int) -> float:
@@ -121,18 +123,17 @@ def evaluate_knn(
             print(f'warning: {note}')
     vit, preprocessing = build_backbone(checkpoint, **stated)
     features, labels = [], []
-    for name, folder in (('train', known), ('val', asked)):
-        items = [folder.get_data_info(i) for i in range(len(folder))]
-        print(f'{name}: {len(items):,} images')
-        paths = [Path(item['img_path']) for item in items]
-        (found,) = compute_features(vit, preprocessing, paths, options).values()
-        if len(found) > 1 and bool((found == found[0]).all()):
+    for name, folder, paths in zip(('train', 'val'), (known, asked), photographs, strict=True):
+        print(f'{name}: {len(paths):,} images')
+        (found,) = compute_features(vit, preprocessing, list(map(Path, paths)), options).values()
+        if len(found) > 1 and all(bool((row == found[0]).all()) for row in found):
             raise ValueError(
                 f'{checkpoint} gives all {len(found):,} images of {name} the same features: its '
                 'weights have collapsed, or are none of a trained encoder'
             )
         features.append(found.to(options.device))
-        labels.append(torch.tensor([item['gt_label'] for item in items], device=options.device))
+        classes_of = [folder.get_data_info(i)['gt_label'] for i in range(len(folder))]
+        labels.append(torch.tensor(classes_of, device=options.device))
     votes = knn_votes(features[0], labels[0], features[1], classes, k, temperature)
     shown = [n for n in (1, 5) if n == 1 or n < classes]  # the best 5 of 5 are always right
     return {f'top{n}': top_k_accuracy(votes, labels[1], n) for n in shown} | dict(

@@ -21,8 +21,8 @@ class LabelledImages(Dataset):
         names: Paths of the images.
         labels: Class indices.
         pipeline: Transform configs, from ``LoadImageFromFile`` to ``PackInputs``.
-        corruption: Corruption and severity to put on the prepared image, if any; see
-            :func:`corrupt`.
+        corruptions: Corruptions and severities to put on the prepared image, each alone; None is
+            none. See :func:`corrupt`.
     """
 
     def __init__(
@@ -31,41 +31,44 @@ class LabelledImages(Dataset):
         names: Sequence[str],
         labels: Sequence[int],
         pipeline: Sequence[dict],
-        corruption: tuple[str, int] | None = None,
+        corruptions: Sequence[tuple[str, int] | None] = (None,),
     ) -> None:
         self.folder, self.names, self.labels = Path(folder), names, labels
-        self.pipeline, self.corruption = pipeline, corruption
+        self.pipeline, self.corruptions = pipeline, corruptions
 
     @cached_property
     def transforms(self) -> list[Callable[[dict], dict]]:
-        """The pipeline, built; the corruption comes just before the packing."""
-        *prepare, pack = (TRANSFORMS.build(dict(step)) for step in self.pipeline)
-        return [*prepare, self._corrupt, pack]
+        """The pipeline, built; corruptions come just before the packing, which is its last step."""
+        return [TRANSFORMS.build(dict(step)) for step in self.pipeline]
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, index: int) -> dict:
-        """Return ``inputs`` (3, H, W) and ``data_samples`` of an image.
+    def __getitem__(self, index: int) -> list[dict]:
+        """Return ``inputs`` (3, H, W) and ``data_samples`` of an image, for each corruption.
+
+        The file is read and prepared once.
 
         Raises:
             RuntimeError: The image cannot be read or prepared; the message names the file.
         """
         path = self.folder / self.names[index]
-        sample = dict(img_path=str(path), gt_label=self.labels[index], name=self.names[index])
+        sample = dict(img_path=str(path), gt_label=self.labels[index])
+        *prepare, pack = self.transforms
         try:
-            for transform in self.transforms:
+            for transform in prepare:
                 sample = transform(sample)
+            return [
+                pack(self._corrupted(sample, one, self.names[index])) for one in self.corruptions
+            ]
         except Exception as error:
             raise RuntimeError(f'{path}: {type(error).__name__}: {error}') from error
-        return sample
 
-    def _corrupt(self, sample: dict) -> dict:
-        if self.corruption:
-            rgb = sample['img'][..., ::-1]  # mmcv reads BGR
-            rgb = corrupt(rgb, *self.corruption, key=sample['name'])
-            sample['img'] = np.ascontiguousarray(rgb[..., ::-1])
-        return sample
+    def _corrupted(self, sample: dict, corruption: tuple[str, int] | None, key: str) -> dict:
+        if corruption is None:
+            return sample
+        rgb = corrupt(sample['img'][..., ::-1], *corruption, key=key)  # mmcv reads BGR
+        return dict(sample, img=np.ascontiguousarray(rgb[..., ::-1]))
 
 
 def corrupt(image: np.ndarray, corruption: str, severity: int, key: str) -> np.ndarray:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
 from mmengine.dist import barrier, broadcast_object_list, get_rank, get_world_size
 from mmengine.logging import print_log
 from mmengine.model import BaseModel
@@ -23,8 +22,10 @@ from mmc2fmae.checkpoints.loading import coverage, require_full
 from mmc2fmae.engine.halving import Halving
 from mmc2fmae.evaluation.class_subsets import Listing, resolve_classes
 from mmc2fmae.evaluation.result_store import Counts, ResultStore
+from mmc2fmae.evaluation.robustness_batches import Batches, Pass, Passes, collate, passes_of
 from mmc2fmae.evaluation.robustness_data import LabelledImages
 from mmc2fmae.evaluation.robustness_sets import (
+    Cell,
     RobustnessSet,
     Unit,
     check_set,
@@ -78,13 +79,17 @@ class PlannedSet:
         """All units of the set."""
         return list(units_of(self.spec, self.listing))
 
-    def counts(self) -> dict[tuple[str, int] | None, Counts]:
+    def images(self, units: Pass) -> LabelledImages:
+        """Return the images of some units, which read the same files."""
+        return self.spec.dataset(self.listing, [unit.cell for unit in units])
+
+    def counts(self) -> dict[Cell, Counts]:
         """Add up the stored counts, cell by cell.
 
         Raises:
             RuntimeError: Units are missing, because another process ended early.
         """
-        cells: dict[tuple[str, int] | None, Counts] = {}
+        cells: dict[Cell, Counts] = {}
         for unit in self.units:
             counts = self.store.read(unit.name)
             if counts is None:
@@ -218,9 +223,10 @@ def check_forward(planned: list[PlannedSet], model: nn.Module, options: Options)
         ValueError: The model does not have one output a class, or its outputs are not finite.
         RuntimeError: An image cannot be read or prepared.
     """
-    for one in planned:
-        data = one.spec.dataset(one.listing, one.spec.cells[0], slice(1))
-        logits, _ = next(_logits(model, data, replace(options, workers=0)))
+    firsts: list[Pass] = [(Unit(p.spec.name, p.spec.cells[0], 0, 1),) for p in planned]
+    images = [one.images(first) for one, first in zip(planned, firsts, strict=True)]
+    found = _logits(model, Passes(firsts, images), replace(options, workers=0))
+    for one, (logits, _) in zip(planned, found, strict=True):
         if logits.shape[1] != len(one.spec.classes):
             raise ValueError(
                 f'the model has {logits.shape[1]} outputs, robustness.classes names '
@@ -237,7 +243,7 @@ def run_units(planned: list[PlannedSet], model: nn.Module, options: Options) -> 
         model: Classifier; its forward pass gives logits.
         options: How to run.
     """
-    by_name = {one.spec.name: one for one in planned}
+    sets = {one.spec.name: one for one in planned}
     # One process looks, so that all share out the same list even while results come in.
     todo = [[u for p in planned for u in p.units if p.store.read(u.name) is None]]
     broadcast_object_list(todo)
@@ -247,17 +253,25 @@ def run_units(planned: list[PlannedSet], model: nn.Module, options: Options) -> 
             f'{len(todo[0])} units to evaluate, {done} already in the cache; the bar is of the '
             f'first of {get_world_size()} processes'
         )
-    mine = todo[0][get_rank() :: get_world_size()]
-    with progress_bar(sum(unit.stop - unit.start for unit in mine), 'image') as bar:
-        for unit in mine:
-            bar.set_description(f'{unit.set} {unit.name}', refresh=False)
-            one = by_name[unit.set]
-            data = one.spec.dataset(one.listing, unit.cell, slice(unit.start, unit.stop))
-            counts = Counts(0, 0, 0)
-            for logits, labels in _logits(model, data, options):
-                counts += count(logits, labels, one.spec)
+    passes = passes_of(todo[0], {name: one.spec for name, one in sets.items()})
+    mine = passes[get_rank() :: get_world_size()]
+    images = [sets[units[0].set].images(units) for units in mine]
+    found = _logits(model, Passes(mine, images), options)
+    batches = Batches(mine, options.batch_size)
+    total = sum(unit.stop - unit.start for units in mine for unit in units)
+    with progress_bar(total, 'image') as bar:
+        for units in mine:
+            bar.set_description(f'{units[0].set} {units[0].name}', refresh=False)
+            one = sets[units[0].set]
+            counts = [Counts(0, 0, 0) for _ in units]
+            for _ in batches.starts(units):
+                logits, labels = next(found)
+                for i in range(len(units)):  # the samples of an image follow each other
+                    own = slice(i, None, len(units))
+                    counts[i] += count(logits[own], labels[own], one.spec)
                 bar.update(len(labels))
-            one.store.write(unit.name, counts)
+            for unit, counted in zip(units, counts, strict=True):
+                one.store.write(unit.name, counted)
     barrier()
 
 
@@ -270,24 +284,21 @@ def count(logits: Tensor, labels: Tensor, spec: RobustnessSet) -> Counts:
         spec: The set.
     """
     everywhere = right = logits.argmax(1) == labels
-    if spec.subset is not None:
-        index = torch.tensor([spec.classes.index(name) for name in spec.subset])
-        right = index[logits[:, index].argmax(1)] == labels
+    if (places := spec.places) is not None:
+        right = places[logits[:, places].argmax(1)] == labels
     return Counts(int(right.sum()), int(everywhere.sum()), len(labels))
 
 
 @torch.no_grad()
-def _logits(
-    model: BaseModel, data: LabelledImages, options: Options
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (B, classes) float logits and (B,) labels, both on the CPU."""
-    # A small unit is done before its loader processes have started.
-    workers = min(options.workers, len(data) // options.batch_size)
+def _logits(model: BaseModel, data: Passes, options: Options) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (B, classes) float logits and (B,) labels, both on the CPU, batch by batch."""
     loader = DataLoader(
         data,
-        options.batch_size,
-        num_workers=workers,
-        collate_fn=pseudo_collate,
+        batch_sampler=Batches(data.passes, options.batch_size),
+        # A few images are done before loader processes have started.
+        num_workers=min(options.workers, len(data) // options.batch_size),
+        collate_fn=collate,
+        pin_memory=options.device.type == 'cuda',
         worker_init_fn=be_a_worker,
     )
     autocast: AbstractContextManager[object] = nullcontext()

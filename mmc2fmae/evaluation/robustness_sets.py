@@ -3,14 +3,20 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
+
+import torch
 
 from mmc2fmae.evaluation.class_subsets import Listing, list_images, resolve_classes
 from mmc2fmae.evaluation.corruption_error import CORRUPTIONS, SEVERITIES
 from mmc2fmae.evaluation.robustness_data import LabelledImages, require_library
 
 KINDS = ('folder', 'corruptions', 'on_the_fly')
+
+Cell = tuple[str, int] | None
+"""Corruption and severity, None for a plain folder."""
 
 CHUNK = 10_000
 """Images of a unit of work. Fixed, so that results fit together whatever ran them."""
@@ -55,29 +61,35 @@ class RobustnessSet:
         return 'files'
 
     @property
-    def cells(self) -> list[tuple[str, int] | None]:
+    def cells(self) -> list[Cell]:
         """The corruptions and severities; a plain folder is one cell without."""
         if self.kind == 'folder':
             return [None]
         return [(corruption, severity) for corruption in CORRUPTIONS for severity in SEVERITIES]
 
-    def folder_of(self, cell: tuple[str, int] | None) -> Path:
+    def folder_of(self, cell: Cell) -> Path:
         """Return the folder that holds the class folders of a cell."""
         if cell is None or self.kind != 'corruptions':
             return self.folder
         return self.folder / cell[0] / str(cell[1])
 
-    def dataset(
-        self, listing: Listing, cell: tuple[str, int] | None, picked: slice
-    ) -> LabelledImages:
-        """Return the images of a cell that ``picked`` selects."""
-        corruption = cell if self.kind == 'on_the_fly' else None
+    @cached_property
+    def places(self) -> torch.Tensor | None:
+        """Outputs of the model that stand for the classes of the subset, if there is one."""
+        if self.subset is None:
+            return None
+        place = {name: i for i, name in enumerate(self.classes)}
+        return torch.tensor([place[name] for name in self.subset])
+
+    def dataset(self, listing: Listing, cells: Sequence[Cell]) -> LabelledImages:
+        """Return the images of the set in some cells: of one folder, or made from it here."""
+        made_here = self.kind == 'on_the_fly'
         return LabelledImages(
-            self.folder_of(cell),
-            listing.names[picked],
-            listing.labels[picked],
+            self.folder_of(cells[0]),
+            listing.names,
+            listing.labels,
             self.pipeline,
-            corruption,
+            cells if made_here else (None,),
         )
 
 
@@ -92,7 +104,7 @@ class Unit(NamedTuple):
     """
 
     set: str
-    cell: tuple[str, int] | None
+    cell: Cell
     start: int
     stop: int
 

@@ -74,7 +74,8 @@ class GroundingDinoDetector(PublishedModel):
     """Finds boxes of named objects in images.
 
     An item is an image with one of its prompts. Items share a batch only if their images have
-    equal shapes, so that no image is padded: the output is that of each image alone, to rounding.
+    one size at the model's input, so that none is padded: the output is that of each image alone,
+    to rounding.
 
     Args:
         model: Folder or hub id.
@@ -112,7 +113,8 @@ class GroundingDinoDetector(PublishedModel):
         items = [(i, chunk) for i, asked in enumerate(names) for chunk in prompts[tuple(asked)]]
         wide = [widen(image) for image in images]
         found: list[list[tuple[np.ndarray, ...]]] = [[] for _ in images]
-        for batch in batches([wide[i].shape for i, _ in items], self.batch_size):
+        sizes = [self.input_size(image) for image in wide]
+        for batch in batches([sizes[i] for i, _ in items], self.batch_size):
             pairs = [items[k] for k in batch]
             outputs = self._forward([wide[i] for i, _ in pairs], [chunk.text for _, chunk in pairs])
             for (i, chunk), logits, shares in zip(pairs, *outputs, strict=True):

@@ -274,6 +274,23 @@ class PublishedModel:
             list(images), return_tensors='pt', device=self.device, input_data_format='channels_last'
         )
 
+    def input_size(self, image: np.ndarray) -> tuple[int, int]:
+        """Return the height and width to which the processor resizes an image.
+
+        Images of one input size share a batch without padding, whatever their own shapes.
+
+        Args:
+            image: (h, w, 3).
+        """
+        size, own = self.processor.size, (image.shape[0], image.shape[1])
+        if size.get('height') and size.get('width'):
+            return size['height'], size['width']
+        if size.get('shortest_edge') and size.get('longest_edge'):
+            from transformers.image_transforms import get_size_with_aspect_ratio
+
+            return get_size_with_aspect_ratio(own, size['shortest_edge'], size['longest_edge'])
+        return own
+
     def autocast(self) -> torch.autocast:
         """Return the context of mixed precision."""
         return torch.autocast(self.device.type, self.amp, enabled=self.amp is not None)

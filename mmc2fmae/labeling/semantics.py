@@ -175,10 +175,8 @@ class Mask2FormerLabeller(PublishedModel):
             UnusableOutput: Scores of an image are not finite.
         """
         maps: dict[int, SemanticMap] = {}
-        # The released processors stretch to one square; with others, equal shapes avoid padding.
-        square = self.processor.size.get('height') is not None
-        keys = [None if square else image.shape for image in images]
-        for batch in batches(keys, self.batch_size):
+        # The released processors stretch to one square; with others, equal sizes avoid padding.
+        for batch in batches([self.input_size(image) for image in images], self.batch_size):
             pixels = self.preprocess([images[i] for i in batch])['pixel_values']
             with self.autocast():
                 output = self.model(pixel_values=pixels)

@@ -16,7 +16,8 @@ from torch.func import functional_call
 from torchvision.transforms import Compose
 
 from mmc2fmae.checkpoints import describe_module, describe_preprocessor
-from mmc2fmae.evaluation.features import ImageFiles, split_tokens
+from mmc2fmae.evaluation.features import split_tokens
+from mmc2fmae.evaluation.image_files import ImageFiles
 from mmc2fmae.parallel import in_threads
 
 

@@ -9,7 +9,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
 
-from mmc2fmae.evaluation.features import find_images
+from mmc2fmae.evaluation.image_files import find_images
 from mmc2fmae.evaluation.knn import knn_votes, top_k_accuracy
 from mmc2fmae.probes.base import ProbeHook, bare
 from mmc2fmae.probes.diagnosis import diagnose

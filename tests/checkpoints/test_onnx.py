@@ -11,8 +11,8 @@ from mmpretrain.registry import MODELS
 from torchvision.transforms.functional import normalize
 
 from mmc2fmae.checkpoints import onnx as exporter
-from mmc2fmae.checkpoints.architecture import IMAGENET_MEAN, IMAGENET_STD
 from mmc2fmae.checkpoints.onnx import export_onnx
+from mmc2fmae.checkpoints.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from mmc2fmae.cli import main
 from mmc2fmae.errors import CheckpointMismatch
 from tests.checkpoints.conftest import proxy_vit, randomise, timm_vit

@@ -7,14 +7,8 @@ from PIL import Image
 
 from mmc2fmae.checkpoints import Preprocessing, build_backbone
 from mmc2fmae.evaluation.feature_files import extract_features
-from mmc2fmae.evaluation.features import (
-    FeatureOptions,
-    ImageFiles,
-    check_options,
-    compute_features,
-    find_images,
-    pool,
-)
+from mmc2fmae.evaluation.features import FeatureOptions, check_options, compute_features, pool
+from mmc2fmae.evaluation.image_files import ImageFiles, find_images, stack_images
 from tests.checkpoints.conftest import proxy_vit, timm_vit
 
 
@@ -250,6 +244,23 @@ def test_half_precision_on_a_gpu_is_close(checkpoint, photos):
     half = compute_features(vit, preprocessing, paths, options)['cls_1']
     assert half.dtype == torch.float16
     torch.testing.assert_close(half.float(), full, atol=2e-2, rtol=2e-2)
+
+
+def test_bytes_become_the_numbers_of_the_transform_bit_for_bit():
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+    image = Image.fromarray(pixels)
+    for size in (32, 48):
+        for how in (Preprocessing((32, 32)), Preprocessing((16, 16), (0.5, 0.1, 0.3), (0.3,) * 3)):
+            stored = how.pixels(size)(image)
+            assert stored.dtype == torch.uint8 and stored.shape == (3, size, size)
+            assert torch.equal(how.normalise(stored[None])[0], how.transform(size)(image))
+
+
+def test_images_of_a_batch_are_one_tensor_and_the_others_keep_their_place():
+    one, two = torch.zeros(3, 2, 2, dtype=torch.uint8), torch.ones(3, 2, 2, dtype=torch.uint8)
+    images, reasons = stack_images([one, 'broken', two, 'gone'])
+    assert torch.equal(images, torch.stack([one, two])) and reasons == {1: 'broken', 3: 'gone'}
+    assert stack_images(['broken']) == (None, {0: 'broken'})
 
 
 def test_preprocessing_of_a_size_that_is_not_square():

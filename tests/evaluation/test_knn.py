@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from mmc2fmae.datasets.image_folders import LabelsError
+from mmc2fmae.evaluation import knn
 from mmc2fmae.evaluation.features import FeatureOptions
 from mmc2fmae.evaluation.knn import evaluate_knn, knn_votes, top_k_accuracy
 from tests.checkpoints.conftest import timm_vit
@@ -35,6 +36,33 @@ def test_blocks_change_nothing(chunk):
     labels = torch.randint(5, (50,), generator=generator)
     whole = knn_votes(train, labels, queries, 5, k=10)
     torch.testing.assert_close(knn_votes(train, labels, queries, 5, k=10, chunk=chunk), whole)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
+def test_votes_in_blocks_are_those_of_all_similarities_sorted(dtype):
+    rng = np.random.default_rng(1)
+    known, asked = (rng.normal(size=(n, 8)).astype(np.float32) for n in (301, 37))
+    known, asked = torch.from_numpy(known).to(dtype), torch.from_numpy(asked).to(dtype)
+    labels = rng.integers(0, 6, 301)
+    votes = knn_votes(known, torch.from_numpy(labels), asked, 6, k=20, temperature=0.2, chunk=32)
+    expected = np.zeros((37, 6))
+    for row, query in enumerate(asked.double().numpy()):
+        similar = [
+            (query @ other / np.linalg.norm(query) / np.linalg.norm(other), label)
+            for other, label in zip(known.double().numpy(), labels, strict=True)
+        ]
+        for similarity, label in sorted(similar, reverse=True)[:20]:
+            expected[row, label] += exp((similarity - 1) / 0.2)
+    assert votes.dtype == torch.float32
+    np.testing.assert_allclose(votes.numpy(), expected, rtol=1e-4)
+
+
+def test_features_are_never_copied_as_a_whole(monkeypatch):
+    rows = []
+    whole = knn.normalize
+    monkeypatch.setattr(knn, 'normalize', lambda x, dim: rows.append(len(x)) or whole(x, dim=dim))
+    knn_votes(torch.randn(100, 4), torch.arange(100) % 3, torch.randn(20, 4), 3, k=5, chunk=16)
+    assert max(rows) == 16 and sum(rows) == 20 + 2 * 100  # the features once a block of queries
 
 
 def test_too_few_neighbours_and_strange_labels_are_errors():

@@ -8,11 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from mmc2fmae.errors import CheckpointMismatch
-from mmc2fmae.evaluation import robustness_sets
+from mmc2fmae.evaluation import robustness_data, robustness_sets
 from mmc2fmae.evaluation.corruption_error import ALEXNET_ERRORS, CORRUPTIONS, SEVERITIES
 from mmc2fmae.evaluation.robustness import evaluate_robustness
 from tests.evaluation.colours import COLOURS, MeanColour, paint, write_model
@@ -212,6 +213,33 @@ def test_corrupted_on_the_fly_is_said_everywhere(place):
     assert 0 < broken['mean_error'] < 100
     for suffix in ('csv', 'md'):
         assert label in (place / f'out/robustness.{suffix}').read_text()
+
+
+def test_cells_that_are_made_together_are_counted_apart(place, monkeypatch):
+    # As in the files of the set: at severity s, the first s of five colours are wrong.
+    def wrong(image, corruption, severity, key):
+        name = key.split('/')[0]
+        changed = [*COLOURS].index(name) < severity
+        paints = np.uint8(COLOURS['green' if name == 'red' else 'red'])
+        return np.broadcast_to(paints, image.shape) if changed else image
+
+    monkeypatch.setattr(robustness_data, 'corrupt', wrong)
+    monkeypatch.setattr(robustness_sets, 'require_library', lambda: 'a stand-in')
+    monkeypatch.setattr(robustness_sets, 'CHUNK', 4)
+    shutil.rmtree(place / 'data/all/white')
+    paint(place / 'data/all/white/1.png', 'white')
+    options = {
+        'robustness.sets.broken.kind': 'on_the_fly',
+        'robustness.sets.broken.folder': 'all',
+    }
+    how = dict(only=['broken'], batch_size=7, cfg_options=options)
+    broken = evaluate(place, **how)['sets']['broken']
+    assert len(broken['cells']) == 75
+    assert all(c['value'] == pytest.approx(20 * c['severity']) for c in broken['cells'])
+    gone = [*(place / 'out/cells').glob('*/fog-[24].0-4.json')]
+    for path in gone:  # of a pass, some units may be there
+        path.unlink()
+    assert len(gone) == 2 and evaluate(place, **how)['sets']['broken'] == broken
 
 
 def test_low_accuracy_hints_at_the_labels(place, capsys):

@@ -19,7 +19,7 @@ def red(tmp_path):
 
 
 def test_an_image_comes_with_its_label(red):
-    sample = LabelledImages(red, ['red.png'], [7], PIPELINE)[0]
+    (sample,) = LabelledImages(red, ['red.png'], [7], PIPELINE)[0]
     assert sample['inputs'].shape == (3, 36, 40)
     assert sample['inputs'][:, 0, 0].tolist() == [0, 0, 255]  # BGR, as mmcv reads
     assert sample['data_samples'].gt_label.tolist() == [7]
@@ -39,9 +39,23 @@ def test_corruptions_are_given_rgb(red, monkeypatch):
         return np.full_like(image, (10, 20, 30))
 
     monkeypatch.setattr(robustness_data, 'corrupt', spy)
-    sample = LabelledImages(red, ['red.png'], [0], PIPELINE, ('fog', 2))[0]
+    (sample,) = LabelledImages(red, ['red.png'], [0], PIPELINE, [('fog', 2)])[0]
     assert seen == [([255, 0, 0], 'fog', 2, 'red.png')]
     assert sample['inputs'][:, 0, 0].tolist() == [30, 20, 10]
+
+
+def test_an_image_is_read_once_for_all_its_corruptions_and_each_is_alone(red, monkeypatch):
+    monkeypatch.setattr(robustness_data, 'corrupt', lambda image, _, by, key: image - np.uint8(by))
+    data = LabelledImages(red, ['red.png'], [3], PIPELINE, [('fog', 2), None, ('snow', 5)])
+    load, pack = data.transforms
+    reads = []
+    data.__dict__['transforms'] = [lambda sample: reads.append(1) or load(sample), pack]
+    samples = data[0]
+    assert [sample['inputs'][:, 0, 0].tolist() for sample in samples] == [
+        [254, 254, 253], [0, 0, 255], [251, 251, 250],
+    ]  # fmt: skip
+    assert [int(sample['data_samples'].gt_label) for sample in samples] == [3, 3, 3]
+    assert reads == [1]
 
 
 def test_without_the_library_the_fix_is_named(monkeypatch):
@@ -89,8 +103,8 @@ def test_higher_severities_are_worse(scene):
 
 def test_loader_workers_make_the_same_images(red):
     pytest.importorskip('imagecorruptions')
-    data = LabelledImages(red, ['red.png'] * 4, [0] * 4, PIPELINE, ('shot_noise', 3))
-    expected = data[0]['inputs']
+    data = LabelledImages(red, ['red.png'] * 4, [0] * 4, PIPELINE, [('shot_noise', 3)])
+    expected = data[0][0]['inputs']
     loader = torch.utils.data.DataLoader(data, 2, num_workers=2, collate_fn=list)
-    found = [sample['inputs'] for batch in loader for sample in batch]
+    found = [sample['inputs'] for batch in loader for (sample,) in batch]
     assert len(found) == 4 and all(torch.equal(image, expected) for image in found)

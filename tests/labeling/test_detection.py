@@ -173,11 +173,24 @@ def test_mixed_precision_gives_float32_boxes_near_those_of_full_precision(folder
     np.testing.assert_allclose(mixed.scores.mean(), full.scores.mean(), atol=0.1)
 
 
-def test_images_without_equals_are_batched_by_shape(detector, monkeypatch):
-    seen = []
-    forward = detector._forward
+def test_images_are_batched_by_their_size_at_the_input_and_none_is_padded(detector, monkeypatch):
+    seen, padded = [], []
+    forward, preprocess = detector._forward, detector.preprocess
+
+    def spy(images):
+        pixels = preprocess(images)
+        padded.append(not bool(pixels['pixel_mask'].all()))
+        return pixels
+
+    monkeypatch.setattr(detector, 'preprocess', spy)
     monkeypatch.setattr(
         detector, '_forward', lambda i, t: seen.append([x.shape[:2] for x in i]) or forward(i, t)
     )
-    detector(photographs((60, 80), (80, 60), (60, 80)), [('dog',)] * 3, floor=0)
-    assert seen == [[(60, 80), (60, 80)], [(80, 60)]]
+    images = photographs((60, 80), (80, 60), (120, 160), (60, 80), (50, 300))
+    together = detector(images, [('dog',)] * 5, floor=0)
+    # The short side becomes 96, unless the long one would be more than 160: 96 x 128 thrice.
+    assert seen == [[(60, 80), (120, 160), (60, 80)], [(80, 60)], [(50, 300)]]
+    assert padded == [False] * 3
+    (alone,) = detector(images[2:3], [('dog',)], floor=0)
+    np.testing.assert_allclose(together[2].boxes, alone.boxes, atol=1e-3)
+    np.testing.assert_allclose(together[2].scores, alone.scores, atol=1e-5)

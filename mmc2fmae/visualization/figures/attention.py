@@ -15,7 +15,8 @@ from mmpretrain.models import VisionTransformer
 from torch import Tensor
 
 from mmc2fmae.checkpoints import Preprocessing, build_backbone
-from mmc2fmae.evaluation.features import FeatureOptions, ImageFiles, check_options, split_tokens
+from mmc2fmae.evaluation.features import FeatureOptions, check_options, split_tokens
+from mmc2fmae.evaluation.image_files import ImageFiles
 from mmc2fmae.visualization.figures.page import WIDTH, Page
 
 HEAT, OVERLAY = 'viridis', 'inferno'

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from mmpretrain.registry import DATASETS
 
 from mmc2fmae.errors import DatasetError
-from mmc2fmae.evaluation.features import find_images
+from mmc2fmae.evaluation.image_files import find_images
 from mmc2fmae.files import evenly
 
 LABEL_SUFFIX = '.png'

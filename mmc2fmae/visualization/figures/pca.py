@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from mmc2fmae.checkpoints import build_backbone
-from mmc2fmae.evaluation.features import FeatureOptions, ImageFiles, compute_features
+from mmc2fmae.evaluation.features import FeatureOptions, compute_features
+from mmc2fmae.evaluation.image_files import ImageFiles
 from mmc2fmae.visualization.figures.attention import to_photo
 from mmc2fmae.visualization.figures.page import WIDTH, Page
 
