@@ -57,7 +57,9 @@ class ImageFiles(Dataset):
         named: Return the reason in place of an image that cannot be read.
     """
 
-    def __init__(self, paths: Sequence[Path | Image.Image], transform, named: bool = False) -> None:
+    def __init__(
+        self, paths: Sequence[AnyPath | Image.Image], transform, named: bool = False
+    ) -> None:
         self.paths = list(paths)
         self.transform = transform
         self.named = named
