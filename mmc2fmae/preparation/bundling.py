@@ -47,7 +47,7 @@ def write_bundle(
     workers: int | None = None,
     quiet: bool = False,
 ) -> Path:
-    """Write ``OUT/<folder of the photographs>``, a bundle, and ``OUT/labels.json`` where there is one.
+    """Write a bundle into ``OUT/<folder of the photographs>``, and copy ``labels.json`` to ``OUT``.
 
     Equal files give equal shards. An interrupted call is continued by the same one, which keeps the
     shards that are whole and whose files have not changed since. Photographs are dealt out to the
@@ -70,6 +70,12 @@ def write_bundle(
             finished bundle or anything else.
         FileNotFoundError: Folders or maps are missing.
     """
+    for granularity, path in layout.folders.items():
+        if os.path.isabs(path) or '..' in Path(path).parts:
+            raise DatasetError(
+                f'the {granularity} folder is {path}: expected one below {layout.root}, which the '
+                'bundle stands for'
+            )
     source = MultiGranularDataset(
         layout.root, layout.folders, ann_file=ann_file, label_suffix=layout.suffix, pipeline=[]
     )
