@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
+from mmc2fmae.bundled_files import open_file
 from mmc2fmae.errors import DatasetError
 from mmc2fmae.paths import AnyPath as AnyPath
 
@@ -80,7 +81,7 @@ def file_sha256(*paths: AnyPath, on_read: Callable[[int], object] | None = None)
     """
     digest = sha256()
     for path in paths:
-        with open(path, 'rb') as file:
+        with open_file(path) as file:
             while part := file.read(2**22):
                 digest.update(part)
                 if on_read is not None:

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from mmc2fmae.bundled_files import BundledFile, open_file
 from mmc2fmae.errors import DatasetError
 from mmc2fmae.file_kinds import kind_of
 from mmc2fmae.files import AnyPath
@@ -45,7 +46,7 @@ def open_image(source: AnyPath | BinaryIO) -> Image.Image:
     """Open an image of one of :data:`FORMATS`; as with Pillow's own function, pixels come later.
 
     Args:
-        source: Path, or an open binary file.
+        source: Path, a file of a shard included, or an open binary file.
 
     Raises:
         UnidentifiedImageError: The file is of another format, named where it is known, or none.
@@ -53,7 +54,9 @@ def open_image(source: AnyPath | BinaryIO) -> Image.Image:
         PIL.Image.DecompressionBombError: It has more than 179 million pixels.
     """
     try:
-        image = Image.open(source, formats=_formats())
+        # Of a path Pillow opens, maps and closes the file itself.
+        inside = open_file(source) if isinstance(source, BundledFile) else source
+        image = Image.open(inside, formats=_formats())
         if image.format == 'TIFF':
             image.filename = ''  # Pillow would map the file with the sides of the turned picture
         return image
@@ -69,7 +72,7 @@ def _formats() -> tuple[str, ...]:
 
 def _describe(source: AnyPath | BinaryIO) -> str:
     if isinstance(source, str | os.PathLike):
-        with open(source, 'rb') as file:
+        with open_file(source) as file:
             start = file.read(64)
     else:
         source.seek(0)
@@ -94,7 +97,7 @@ def ends_whole(path: AnyPath, image: Image.Image) -> bool | None:
     end = _ENDS.get(image.format or '')
     if end is None:
         return None
-    with open(path, 'rb') as file:
+    with open_file(path) as file:
         file.seek(max(file.seek(0, os.SEEK_END) - 64, 0))
         tail = file.read().rstrip(b'\0')  # some programs append zeros
     return tail.endswith(end)

@@ -57,6 +57,7 @@ def in_chunks(
     workers: int | None = None,
     unit: str = 'image',
     quiet: bool = False,
+    size: int = CHUNK,
 ) -> Generator[Result, None, None]:
     """Yield ``function(chunk)`` for consecutive chunks of ``items``, in their order.
 
@@ -68,14 +69,16 @@ def in_chunks(
         workers: Processes; by default one a core, and none beside this one for few items.
         unit: What an item is, for the bar.
         quiet: Show no bar.
+        size: Items a chunk.
 
     Raises:
         RuntimeError: A process died.
     """
-    chunks = [items[i : i + CHUNK] for i in range(0, len(items), CHUNK)]
+    chunks = [items[i : i + size] for i in range(0, len(items), size)]
     if workers is None:
         workers = available_cores()
-    workers = min(workers, max(len(chunks) // 4, 1))  # a process costs more than a few chunks
+    # A process costs more than a few items.
+    workers = min(workers, max(-(-len(items) // CHUNK) // 4, 1), max(len(chunks), 1))
     bar = progress_bar(len(items), unit, quiet=quiet)
     with bar, closing(_results(function, chunks, workers)) as results:
         for chunk, result in zip(chunks, results, strict=True):

@@ -33,7 +33,7 @@ def read_state(path: str | Path, shape: Shape) -> dict[str, Any] | None:
     except (ValueError, RecursionError) as error:
         reason = f'{type(error).__name__}: {str(error)[:100]}'
     else:
-        found = _difference(content, shape, '')
+        found = difference(content, shape)
         if found is None:
             return dict(content)
         reason = found
@@ -57,8 +57,14 @@ def set_aside(path: Path, reason: str) -> None:
     )
 
 
-def _difference(value: Any, shape: Any, place: str) -> str | None:
-    """Say where a value is not as it should be; None where it is."""
+def difference(value: Any, shape: Any, place: str = '') -> str | None:
+    """Say where a value is not as it should be; None where it is.
+
+    Args:
+        value: What was read.
+        shape: A :data:`Shape`, or a part of one.
+        place: What the value is called.
+    """
     where = place or 'it'
     if isinstance(shape, Mapping):
         if not isinstance(value, dict):
@@ -68,14 +74,12 @@ def _difference(value: Any, shape: Any, place: str) -> str | None:
         lacking = [name for name in parts if name not in value]
         if lacking:
             return f'{where} lacks {", ".join(lacking[:3])}'
-        found = (
-            _difference(value[k], part, f'{place}.{k}'.strip('.')) for k, part in parts.items()
-        )
+        found = (difference(value[k], part, f'{place}.{k}'.strip('.')) for k, part in parts.items())
         return next((text for text in found if text), None)
     if isinstance(shape, list):
         if not isinstance(value, list):
             return f'{where} is {shown(value, 60)}, expected a list'
-        inner = (_difference(part, shape[0], f'{place}[{i}]') for i, part in enumerate(value))
+        inner = (difference(part, shape[0], f'{place}[{i}]') for i, part in enumerate(value))
         return next((text for text in inner if text), None)
     if any(_is(value, kind, place) for kind in (shape if isinstance(shape, tuple) else (shape,))):
         return None
@@ -84,7 +88,7 @@ def _difference(value: Any, shape: Any, place: str) -> str | None:
 
 def _is(value: Any, kind: Any, place: str) -> bool:
     if isinstance(kind, Mapping | list):
-        return _difference(value, kind, place) is None
+        return difference(value, kind, place) is None
     if kind is float:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         return number and abs(value) < 1e18  # which NaN and infinity are not

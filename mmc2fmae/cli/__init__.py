@@ -48,6 +48,7 @@ COMMANDS: dict[str, Command] = {
     'check': Command('check', 'check a dataset', 'check_dataset'),
     'browse': Command('browse', 'draw contact sheets of a dataset', 'browse_dataset'),
     'pack': Command('pack', 'publish or install label maps', 'pack_labels'),
+    'bundle': Command('bundle', 'photographs with maps as shards', 'bundle_dataset'),
     'masks-to-coco': Command('masks_to_coco', 'instance masks to COCO json', 'masks_to_coco'),
     'convert': Command('convert', 'convert a checkpoint between formats', 'convert_checkpoint'),
     'export-run': Command('export_run', 'write a run as one folder for others'),

@@ -3,6 +3,7 @@
 from mmc2fmae.datasets.image_folders import ImageFolders
 from mmc2fmae.datasets.multi_granular import MultiGranularDataset
 from mmc2fmae.datasets.progress import DataProgress
+from mmc2fmae.datasets.samplers import ShardSampler
 from mmc2fmae.datasets.transforms import (
     CanonicalInstances,
     JointCenterCrop,
@@ -28,4 +29,5 @@ __all__ = [
     'PackMultiGranular',
     'ProgressiveMasking',
     'SemanticFromInstance',
+    'ShardSampler',
 ]

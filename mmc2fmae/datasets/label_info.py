@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from mmc2fmae.datasets.bundle_folders import is_remote, join_address, open_folder
 from mmc2fmae.errors import DatasetError
 from mmc2fmae.files import AnyPath, write_atomically
 from mmc2fmae.label_ids import check_num_classes
@@ -45,14 +46,18 @@ def label_info(classes: Sequence[str], source: dict) -> LabelInfo:
 
 
 def read_label_info(root: AnyPath) -> LabelInfo | None:
-    """Read ``ROOT/labels.json``; None where there is none.
+    """Read ``ROOT/labels.json``, ROOT being a folder or an address; None where there is none.
 
     Raises:
         DatasetError: The file is damaged.
     """
-    path = Path(root, INFO_FILE)
+    path = join_address(str(root), INFO_FILE)
     try:
-        content = json.loads(read_text(path))
+        text: str | bytes | None
+        text = open_folder(str(root)).read(INFO_FILE) if is_remote(path) else read_text(path)
+        if text is None:
+            return None
+        content = json.loads(text)
         return label_info(content['semantic_classes'], content['source'])
     except FileNotFoundError:
         return None

@@ -5,13 +5,20 @@ import os
 from collections.abc import Sequence
 from functools import partial
 
+import numpy as np
 from mmengine.logging import print_log
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
+from mmc2fmae.datasets.bundle_folders import is_remote, join_address
+from mmc2fmae.datasets.bundles import Bundle, find_bundle
 from mmc2fmae.datasets.class_folders import folder_names, labels_of_folders
 from mmc2fmae.datasets.listing_cache import FolderScanner, Say, cached_listing
-from mmc2fmae.datasets.photograph_lists import read_photograph_list, require_unique_stems
+from mmc2fmae.datasets.photograph_lists import (
+    find_entries,
+    read_photograph_list,
+    require_unique_stems,
+)
 from mmc2fmae.datasets.progress import DataProgress
 from mmc2fmae.datasets.sample_tables import SampleTable
 from mmc2fmae.errors import SampleError, first_names
@@ -25,14 +32,18 @@ class MultiGranularDataset(BaseDataset):
 
     Reads ``<rgb>/<stem>.JPEG`` with ``<instance>/<stem>.png`` and ``<semantic>/<stem>.png``, in
     class folders as in ImageNet or flat. A photograph without its map is an error here, not in the
-    middle of a run.
+    middle of a run. Where the folder of the photographs is a bundle
+    (:mod:`mmc2fmae.datasets.bundles`), all are read from its shards: the same samples in the same
+    order.
 
     Args:
-        data_root: Folder that the prefixes are relative to.
+        data_root: Folder that the prefixes are relative to; of bundles also the address of one in
+            an object store, such as ``s3://bucket/folder``.
         data_prefix: Folder of each granularity; must hold ``rgb``.
         pipeline: Transforms, as in every mmpretrain dataset.
         ann_file: Optional list of photographs, one a line, by their paths relative to the rgb
-            folder; without it all photographs there are used, in sorted order.
+            folder; without it all photographs there are used, in sorted order. A file on a disk,
+            below ``data_root`` where that is a folder.
         label_suffix: Suffix of the label maps.
         image_suffixes: Suffixes that count as photographs, lower case.
         classes: Names of the class folders in the order of the class indices ('imagenet' for the
@@ -69,6 +80,7 @@ class MultiGranularDataset(BaseDataset):
         self.image_suffixes = tuple(image_suffixes)
         self.on_error = on_error
         self.progress = DataProgress()
+        self.bundle: Bundle | None = None
         kwargs.setdefault('serialize_data', False)  # a SampleTable is compact
         super().__init__(
             ann_file=ann_file,
@@ -79,8 +91,18 @@ class MultiGranularDataset(BaseDataset):
             **kwargs,
         )
 
+    def _join_prefix(self) -> None:
+        if not is_remote(self.data_root):
+            super()._join_prefix()
+            return
+        for granularity, folder in self.data_prefix.items():
+            self.data_prefix[granularity] = join_address(self.data_root, folder)
+
     def load_data_list(self) -> SampleTable:
         """List the relative path of every photograph and check that its label maps exist."""
+        self.bundle = find_bundle(self.data_prefix['rgb'])
+        if self.bundle is not None:
+            return self._list_bundle(self.bundle)
         for granularity, folder in self.data_prefix.items():
             if not os.path.isdir(folder):
                 raise FileNotFoundError(
@@ -116,6 +138,27 @@ class MultiGranularDataset(BaseDataset):
         labels = labels_of_folders(root, names, self.CLASSES) if self.CLASSES else None
         return SampleTable.of(names, labels)
 
+    def _list_bundle(self, bundle: Bundle) -> SampleTable:
+        bundle.require(self.data_prefix)
+        names, records = bundle.names, np.arange(len(bundle.names))
+        if self.ann_file:
+            records = np.array(find_entries(self.ann_file, bundle.address, names))
+            names = names.take(records)
+        labels = None
+        if self.CLASSES:
+            labels = np.array(labels_of_folders(bundle.address, names, self.CLASSES), np.int32)
+        return SampleTable(names, labels, records=records.astype(np.int32))
+
+    @property
+    def shards(self) -> np.ndarray | None:
+        """(N,) number of the shard that each sample lies in; None where files are read."""
+        if self.bundle is None:
+            return None
+        records = getattr(self.data_list, 'records', None)
+        if records is None:  # of a subset, which BaseDataset makes a list
+            records = [BaseDataset.get_data_info(self, i)['record'] for i in range(len(self))]
+        return self.bundle.shard_of[records]
+
     @property
     def label_granularities(self) -> list[str]:
         """Granularities that are label maps, in the order of ``data_prefix``."""
@@ -135,12 +178,16 @@ class MultiGranularDataset(BaseDataset):
             )
 
     def get_data_info(self, idx: int) -> dict:
-        """Return the sample's paths, its keyed random generator and the training progress."""
+        """Return the sample's files, its keyed random generator and the training progress."""
         info = super().get_data_info(idx)
-        stem = os.path.splitext(info['path'])[0]
-        for granularity, folder in self.data_prefix.items():
-            name = info['path'] if granularity == 'rgb' else stem + self.label_suffix
-            info[f'{granularity}_path'] = os.path.join(folder, name)
+        if self.bundle is not None:
+            files = self.bundle.files(info['record'], self.data_prefix)
+            info.update({f'{granularity}_path': file for granularity, file in files.items()})
+        else:
+            stem = os.path.splitext(info['path'])[0]
+            for granularity, folder in self.data_prefix.items():
+                name = info['path'] if granularity == 'rgb' else stem + self.label_suffix
+                info[f'{granularity}_path'] = os.path.join(folder, name)
         info.update(granularities=list(self.data_prefix), rng=self.progress.rng(idx))
         info.update(progress=self.progress.t, skipped='')
         return info

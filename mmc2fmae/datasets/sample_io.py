@@ -1,11 +1,11 @@
 """Read photographs and label maps; whatever is wrong with a file is said with its name."""
 
-import os
 from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
 
+from mmc2fmae.bundled_files import file_size, open_file
 from mmc2fmae.datasets.encoded import EncodedPhotograph
 from mmc2fmae.errors import SampleError
 from mmc2fmae.images import (
@@ -125,10 +125,9 @@ def read_continuous_map(path: str) -> np.ndarray:
 
 def _read(path: str, decode: Callable[[bytes], np.ndarray]) -> np.ndarray:
     try:
-        with open(path, 'rb') as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > MOST_BYTES:
-                raise OSError(f'{size:,} bytes are more than any map has')
+        if (size := file_size(path)) > MOST_BYTES:
+            raise OSError(f'{size:,} bytes are more than any map has')
+        with open_file(path) as file:
             return decode(file.read())
     except SampleError as error:
         raise SampleError(error.reason, path, error.advice) from None

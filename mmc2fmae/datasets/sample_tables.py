@@ -63,14 +63,20 @@ class SampleTable(Sequence[dict[str, Any]]):
         names: Paths of the photographs.
         labels: (N,) class indices, None where there are none.
         folder: Folder that the paths are made absolute with, None where they stay relative.
+        records: (N,) numbers of the samples in a bundle, None where they are no part of one.
     """
 
     def __init__(
-        self, names: Names, labels: np.ndarray | None = None, folder: str | Path | None = None
+        self,
+        names: Names,
+        labels: np.ndarray | None = None,
+        folder: str | Path | None = None,
+        records: np.ndarray | None = None,
     ) -> None:
         self.names = names
         self.labels = labels
         self.folder = folder
+        self.records = records
 
     @classmethod
     def of(
@@ -88,7 +94,7 @@ class SampleTable(Sequence[dict[str, Any]]):
 
     def clear(self) -> None:
         """Forget all samples, as MMEngine wishes where ``serialize_data`` is set."""
-        self.names, self.labels = Names.of([]), None
+        self.names, self.labels, self.records = Names.of([]), None, None
 
     @overload
     def __getitem__(self, index: int) -> dict[str, Any]: ...
@@ -100,11 +106,14 @@ class SampleTable(Sequence[dict[str, Any]]):
         labels = self.labels
         if isinstance(index, slice):
             chosen = None if labels is None else labels[index]
-            return SampleTable(self.names[index], chosen, self.folder)
+            records = None if self.records is None else self.records[index]
+            return SampleTable(self.names[index], chosen, self.folder, records)
         name = self.names[index]
         sample: dict[str, Any] = dict(path=name)
         if self.folder is not None:
             sample = dict(img_path=str(Path(self.folder, name)))
         if labels is not None:
             sample['gt_label'] = int(labels[index])
+        if self.records is not None:
+            sample['record'] = int(self.records[index])
         return sample

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from mmc2fmae.bundled_files import BundledFile
 from mmc2fmae.datasets import transforms
 from mmc2fmae.datasets.encoded import EncodedPhotograph, collate_encoded
 from mmc2fmae.datasets.sample_io import read_encoded, read_turned
@@ -250,7 +251,8 @@ def _input(name: str) -> Any:
 def _read(path: str, photograph: EncodedPhotograph) -> Tensor:
     """Read a photograph without DALI: (3, h, w) uint8, not yet mirrored."""
     assert photograph.box is not None  # decoder_of asks for a crop
-    pixels = crop_pixels(read_turned(path)[0], photograph.box, photograph.shape)
+    file = BundledFile.of(path, len(photograph.content), lambda: photograph.content)
+    pixels = crop_pixels(read_turned(file)[0], photograph.box, photograph.shape)
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 

@@ -14,6 +14,8 @@ from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 
 from mmc2fmae import configs
 from mmc2fmae.checkpoints.finding import find_checkpoint, latest_checkpoint
+from mmc2fmae.datasets.bundle_folders import is_remote
+from mmc2fmae.datasets.bundles import holds_bundle
 from mmc2fmae.engine.cfg_options import apply_cfg_options
 from mmc2fmae.engine.console import KeptConfigHook, QuietRunner, RunTableHook, say
 from mmc2fmae.engine.options import apply_classes, apply_options
@@ -46,7 +48,7 @@ def load_config(args: argparse.Namespace) -> Config:
         args.work_dir or run or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
     )
     if args.data_root:
-        if not Path(args.data_root).is_dir():
+        if not is_remote(args.data_root) and not Path(args.data_root).is_dir():
             raise FileNotFoundError(f'--data-root {args.data_root} is no folder')
         for split in ('train', 'val', 'test'):
             if cfg.get(f'{split}_dataloader'):
@@ -179,8 +181,18 @@ def is_config_mistake(error: Exception) -> bool:
 
 
 def _set_data_root(dataset: dict, root: str) -> None:
-    """Set ``data_root`` of a dataset and of datasets wrapped in it."""
+    """Set ``data_root`` of a dataset and of datasets wrapped in it.
+
+    Raises:
+        ConfigError: The data are a bundle, which the dataset does not read.
+    """
     if 'data_root' in dataset:
+        kind = str(dataset.get('type')).rpartition('.')[2]
+        if kind != 'MultiGranularDataset' and holds_bundle(root, dataset):
+            raise configs.ConfigError(
+                f'--data-root {root} holds bundles (or is an object store, which does), and '
+                f'{kind} reads folders of files: give the folder that was bundled (docs/bundles.md)'
+            )
         dataset['data_root'] = root
     inner = dataset.get('dataset') or dataset.get('datasets') or []
     for part in [inner] if isinstance(inner, dict) else inner:

@@ -9,6 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmc2fmae.datasets.bundle_folders import is_remote
 from mmc2fmae.datasets.image_folders import ImageFolders
 from mmc2fmae.datasets.label_info import INFO_FILE, read_label_info
 from mmc2fmae.engine.overrides import constructors, nearest_names, takes_field, typed_parts
@@ -109,7 +110,8 @@ def read_classes(cfg: Config) -> tuple[str, ...]:
 
 
 def _stated(dataset: Mapping) -> tuple[str, ...]:
-    root = Path(dataset.get('data_root') or '').expanduser()
+    given = dataset.get('data_root') or ''
+    root = Path(given).expanduser()
     name = str(dataset['type']).rpartition('.')[2]
     if name == 'ImageFolders':
         known = ImageFolders(str(root), dataset.get('folder', 'train'), lazy_init=True).CLASSES
@@ -120,7 +122,7 @@ def _stated(dataset: Mapping) -> tuple[str, ...]:
         return tuple(known)
     if name.startswith('Coco'):
         return _categories(root / dataset['ann_file'])
-    info = read_label_info(root)
+    info = read_label_info(given if is_remote(given) else root)
     if info is None:
         raise FileNotFoundError(
             f'--classes {AUTO}: {root / INFO_FILE} does not exist, which would name the classes '

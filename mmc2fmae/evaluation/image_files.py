@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, default_collate
 from mmc2fmae.errors import first_names
 from mmc2fmae.files import IMAGE_SUFFIXES, list_photographs, spelt_otherwise
 from mmc2fmae.images import brightest, middle, open_image, upright_rgb
-from mmc2fmae.paths import expand_path
+from mmc2fmae.paths import AnyPath, expand_path
 from mmc2fmae.texts import read_lines
 
 
@@ -24,7 +24,9 @@ class ImageFiles(Dataset):
         named: Return the reason in place of an image that cannot be read.
     """
 
-    def __init__(self, paths: Sequence[Path | Image.Image], transform, named: bool = False) -> None:
+    def __init__(
+        self, paths: Sequence[AnyPath | Image.Image], transform, named: bool = False
+    ) -> None:
         self.paths = list(paths)
         self.transform = transform
         self.named = named
@@ -127,7 +129,7 @@ def find_images(source: str | os.PathLike[str], unreadable: list[str] | None = N
     return found
 
 
-def _unreadable(path: Path, error: Exception) -> ValueError:
+def _unreadable(path: AnyPath, error: Exception) -> ValueError:
     return ValueError(
         f'{path} is no readable image ({type(error).__name__}: {error}): repair it or leave it out'
     )

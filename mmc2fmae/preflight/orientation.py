@@ -70,6 +70,8 @@ def check_maps(dataset: MultiGranularDataset) -> None:
     Raises:
         DatasetError: See :func:`require_decided`; or maps have the size of the turned picture.
     """
+    if dataset.bundle is not None:  # it was checked when it was written
+        return
     folder = Path(dataset.data_prefix['rgb'])
     if not dataset.label_granularities or manifest_path(folder.parent, folder.name).is_file():
         return

@@ -1,9 +1,9 @@
 """Photographs that are trained on and validated on, too: numbers on them say little."""
 
-import os
 import zlib
 from collections.abc import Callable, Hashable, Iterable, Sequence
 
+from mmc2fmae.bundled_files import file_size, open_file
 from mmc2fmae.errors import first_names
 from mmc2fmae.files import file_sha256
 from mmc2fmae.parallel import in_threads
@@ -57,15 +57,15 @@ def _alike(
 
 def _size(path: str) -> int | None:
     try:
-        return os.stat(path).st_size or None
+        return file_size(path) or None
     except OSError:
         return None
 
 
 def _parts(path: str) -> tuple[int, int]:
     """Return a file's size and a checksum of its start, middle and end."""
-    size, checksum = os.stat(path).st_size, 0
-    with open(path, 'rb') as file:
+    size, checksum = file_size(path), 0
+    with open_file(path) as file:
         for place in (0, size // 2, max(size - _PART, 0)):
             file.seek(place)
             checksum = zlib.crc32(file.read(_PART), checksum)

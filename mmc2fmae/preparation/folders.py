@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from mmc2fmae.datasets.bundles import INDEX
 from mmc2fmae.datasets.photograph_lists import read_photograph_list
 from mmc2fmae.errors import DatasetError
 from mmc2fmae.files import list_photographs
@@ -108,6 +109,11 @@ def find_layout(
                 f'folders are {" ".join(folders)}: expected rgb=FOLDER and one or both of '
                 'instance=FOLDER and semantic=FOLDER'
             )
+    if Path(root, named['rgb'], INDEX).is_file():
+        raise DatasetError(
+            f'{Path(root, named["rgb"])} is a bundle, which `mmc2fmae bundle verify` checks: give '
+            'the folder that it was made of'
+        )
     for key, folder in named.items():
         if not Path(root, folder).is_dir():
             raise DatasetError(

@@ -3,7 +3,6 @@
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from mmc2fmae.checkpoints import describe_module, describe_preprocessor
 from mmc2fmae.evaluation.features import split_tokens
 from mmc2fmae.evaluation.image_files import ImageFiles
 from mmc2fmae.parallel import in_threads
+from mmc2fmae.paths import AnyPath
 
 
 @contextmanager
@@ -63,7 +63,7 @@ class Photographs:
         ValueError: A photograph cannot be read, or the model has no such backbone.
     """
 
-    def __init__(self, paths: Sequence[Path], model: Any, skip: bool = False) -> None:
+    def __init__(self, paths: Sequence[AnyPath], model: Any, skip: bool = False) -> None:
         vit = getattr(model, 'backbone', None)
         if not isinstance(vit, VisionTransformer):
             raise ValueError(

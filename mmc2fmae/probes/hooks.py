@@ -1,7 +1,6 @@
 """Three probes of a pre-training: health of the features, k-NN, pictures."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from mmengine.dist import all_gather_object
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from mmc2fmae.evaluation.image_files import find_images
 from mmc2fmae.evaluation.knn import knn_votes, top_k_accuracy
+from mmc2fmae.paths import AnyPath
 from mmc2fmae.probes.base import ProbeHook, bare
 from mmc2fmae.probes.diagnosis import diagnose
 from mmc2fmae.probes.features import Photographs
@@ -61,14 +61,14 @@ class HealthProbeHook(ProbeHook):
         self.photographs = Photographs(list(dict.fromkeys(chosen)), bare(runner), skip)
         self.warned = False
 
-    def _paths(self, dataset) -> Sequence[Path]:
+    def _paths(self, dataset) -> Sequence[AnyPath]:
         if self.folder:
             return find_images(self.folder)
         while hasattr(dataset, 'dataset'):
             dataset = dataset.dataset
         number = min(self.number, len(dataset))
         infos = (dataset.get_data_info(i * len(dataset) // number) for i in range(number))
-        return [Path(info.get('rgb_path') or info['img_path']) for info in infos]
+        return [info.get('rgb_path') or info['img_path'] for info in infos]
 
     def probe(self, runner: Runner, done: int) -> tuple[dict[str, float], str]:
         """Measure."""

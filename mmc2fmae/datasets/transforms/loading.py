@@ -121,7 +121,8 @@ class PackMultiGranular(BaseTransform):
             if granularity == 'rgb':
                 value = value.transpose(2, 0, 1)  # no copy where it comes from crop_pixels
             inputs[granularity] = torch.from_numpy(np.ascontiguousarray(value))
-        packed = dict(inputs=inputs, path=results['rgb_path'], skipped=results['skipped'])
+        path = str(results['rgb_path'])  # without the way to the bytes of a shard's file
+        packed = dict(inputs=inputs, path=path, skipped=results['skipped'])
         if 'gt_label' in results:
             packed['gt_label'] = results['gt_label']
         if 'masks' in results:
