@@ -88,15 +88,16 @@ def test_what_dali_refuses_is_read_without_it(smooth, monkeypatch, at):
         assert all(torch.equal(a['masks'][name], b['masks'][name]) for name in b['masks'])
 
 
-def test_a_file_that_is_damaged_meanwhile_is_named(smooth, monkeypatch):
+def test_a_photograph_that_no_decoder_reads_is_named(smooth, monkeypatch):
     refusing(monkeypatch)
     loader = loader_of(smooth)
-    batches = decoder_of(loader).batches(loader)
-    path = smooth / f'train/{FILES[4]}.JPEG'
-    next(batches)
-    path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(SampleError, match=rf'{FILES[4]}\.JPEG: cannot be read'):
-        next(batches)
+    decoder = decoder_of(loader)
+    decoder.batches(loader)
+    batch = next(iter(loader))
+    photographs = batch['inputs']['rgb']
+    photographs[1] = replace(photographs[1], content=photographs[1].content[:300])
+    with pytest.raises(SampleError, match=rf'{FILES[1]}\.JPEG: cannot be read'):
+        list(decoder.finish([batch]))
 
 
 def test_without_dali_the_package_is_named_at_the_start(smooth, monkeypatch):
