@@ -143,9 +143,9 @@ class Bundle:
             own = self.folders[granularity]
             if _seen_from(folders['rgb'], folder) != _seen_from(self.folders['rgb'], own):
                 raise DatasetError(
-                    f'{self.address} is a bundle whose {granularity} files are of the folder '
-                    f'{own!r} (photographs: {self.folders["rgb"]!r}), the config asks for {folder}: '
-                    f'set data_prefix.{granularity} to the former, or bundle the latter'
+                    f'{self.address} is a bundle of the {granularity} folder {own!r} (photographs: '
+                    f'{self.folders["rgb"]!r}), the config asks for {folder}: set '
+                    f'data_prefix.{granularity} to the former, or bundle the latter'
                 )
 
     def sha256(self, number: int) -> str:

@@ -46,6 +46,8 @@ def explain(error: RuntimeError, runner: Runner | None) -> RunStopped | None:
         error: What was raised.
         runner: Runner of a training or test, None before it was built.
     """
+    if isinstance(error, RunStopped):  # of a data worker, whose traceback torch puts in front
+        return RunStopped(str(error).strip().rpartition(f'{RunStopped.__name__}: ')[2])
     if isinstance(error, torch.OutOfMemoryError):
         return RunStopped(_out_of_memory(error, runner))
     if isinstance(error, torch.distributed.DistError) or _LOST.search(str(error)):

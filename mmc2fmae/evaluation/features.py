@@ -18,7 +18,7 @@ from mmc2fmae.errors import first_names
 from mmc2fmae.files import IMAGE_SUFFIXES, list_photographs, spelt_otherwise
 from mmc2fmae.images import brightest, middle, open_image, upright_rgb
 from mmc2fmae.parallel import be_a_worker, progress_bar
-from mmc2fmae.paths import expand_path
+from mmc2fmae.paths import AnyPath, expand_path
 from mmc2fmae.texts import read_lines
 
 TOKENS = ('cls', 'mean', 'patches')

@@ -47,7 +47,7 @@ def write_bundle(
     workers: int | None = None,
     quiet: bool = False,
 ) -> Path:
-    """Write ``OUT/<folder of the photographs>``, a bundle, and ``OUT/labels.json`` where there is one.
+    """Write a bundle into ``OUT/<folder of the photographs>``, and copy ``labels.json`` to ``OUT``.
 
     Equal files give equal shards. An interrupted call is continued by the same one, which keeps the
     shards that are whole and whose files have not changed since. Photographs are dealt out to the
@@ -70,6 +70,12 @@ def write_bundle(
             finished bundle or anything else.
         FileNotFoundError: Folders or maps are missing.
     """
+    for granularity, path in layout.folders.items():
+        if os.path.isabs(path) or '..' in Path(path).parts:
+            raise DatasetError(
+                f'the {granularity} folder is {path}: expected one below {layout.root}, which the '
+                'bundle stands for'
+            )
     source = MultiGranularDataset(
         layout.root, layout.folders, ann_file=ann_file, label_suffix=layout.suffix, pipeline=[]
     )
@@ -85,7 +91,9 @@ def write_bundle(
     _require_room(folder, layout, names)
     items = [(place, names[i]) for place, i in enumerate(order)]
     write = partial(_write_shard, layout=layout, folder=folder, per_shard=per_shard)
-    done = list(in_chunks(write, items, workers, 'photograph', quiet, per_shard))
+    done = [
+        _compact(one) for one in in_chunks(write, items, workers, 'photograph', quiet, per_shard)
+    ]
     _finish(folder, plan, names, order, done)
     return folder
 
@@ -228,6 +236,12 @@ def _write_shard(
     return done
 
 
+def _compact(done: dict[str, Any]) -> dict[str, Any]:
+    """Put the places of a shard's files into arrays: as lists, those of millions take a gigabyte."""
+    offsets, sizes = np.array(done['offsets'], np.uint64), np.array(done['sizes'], np.uint32)
+    return done | dict(offsets=offsets, sizes=sizes)
+
+
 def _stamp(layout: Layout, names: Sequence[str]) -> str:
     """Return what changes with the files of a shard."""
     state = hashlib.sha256()
@@ -261,8 +275,8 @@ def _finish(
         table,
         names=Names.of(names).block,
         shards=(place // plan['per_shard']).astype(np.uint32),
-        offsets=np.array([row for one in done for row in one['offsets']], np.uint64)[place],
-        sizes=np.array([row for one in done for row in one['sizes']], np.uint32)[place],
+        offsets=np.concatenate([one['offsets'] for one in done])[place],
+        sizes=np.concatenate([one['sizes'] for one in done])[place],
     )
     content = table.getvalue()
     write_atomically(content, folder / TABLE)

@@ -111,8 +111,8 @@ def find_layout(
             )
     if Path(root, named['rgb'], INDEX).is_file():
         raise DatasetError(
-            f'{Path(root, named["rgb"])} is a bundle: give the folder that it was made of; the bundle '
-            'itself is checked by `mmc2fmae bundle verify`'
+            f'{Path(root, named["rgb"])} is a bundle, which `mmc2fmae bundle verify` checks: give '
+            'the folder that it was made of'
         )
     for key, folder in named.items():
         if not Path(root, folder).is_dir():
