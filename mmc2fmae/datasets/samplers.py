@@ -14,10 +14,11 @@ from mmc2fmae.errors import DatasetError
 class ShardSampler(DefaultSampler):
     """Shuffle shards, and samples over a window of shards that slides along.
 
-    The sample of the p-th shard of an epoch gets the key p + window * u, u uniform in [0, 1), and
-    samples follow by key: at any time those of about ``window`` shards are mixed, and a shard is
-    done with once the window has passed. The order depends on seed and epoch alone; processes take
-    every n-th sample of it, as with :class:`mmengine.dataset.DefaultSampler`.
+    Samples of the p-th shard of an epoch get keys uniform in p + 1/2 -/+ window / 2, thrown back at
+    both ends of the epoch, and follow by key: at any time those of ``window`` shards are mixed (of
+    half as many at the ends), and a shard is done with once the window has passed. The order
+    depends on seed and epoch alone; processes take every n-th sample of it, as with
+    :class:`mmengine.dataset.DefaultSampler`.
 
     Args:
         dataset: A MultiGranularDataset that reads a bundle.
@@ -46,9 +47,10 @@ class ShardSampler(DefaultSampler):
             return super().__iter__()
         shards = np.unique(self.dataset.shards, return_inverse=True)[1]
         rng = np.random.Generator(np.random.Philox(key=[self.seed, self.epoch]))
-        places = rng.permutation(int(shards.max()) + 1)
-        keys = places[shards] + self.window * rng.random(len(shards))
-        order = np.argsort(keys, kind='stable')
+        number = int(shards.max()) + 1
+        spread = min(self.window, number) * (rng.random(len(shards)) - 0.5)
+        keys = np.abs(rng.permutation(number)[shards] + 0.5 + spread)
+        order = np.argsort(number - np.abs(number - keys), kind='stable')
         if self.round_up:
             order = np.resize(order, self.total_size)  # the first ones again
         return iter(order[self.rank : self.total_size : self.world_size].tolist())

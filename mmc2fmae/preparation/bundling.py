@@ -91,9 +91,8 @@ def write_bundle(
     _require_room(folder, layout, names)
     items = [(place, names[i]) for place, i in enumerate(order)]
     write = partial(_write_shard, layout=layout, folder=folder, per_shard=per_shard)
-    done = [
-        _compact(one) for one in in_chunks(write, items, workers, 'photograph', quiet, per_shard)
-    ]
+    shards = in_chunks(write, items, workers, 'photograph', quiet, per_shard)
+    done = [_compact(shard) for shard in shards]
     _finish(folder, plan, names, order, done)
     return folder
 
@@ -237,7 +236,7 @@ def _write_shard(
 
 
 def _compact(done: dict[str, Any]) -> dict[str, Any]:
-    """Put the places of a shard's files into arrays: as lists, those of millions take a gigabyte."""
+    """Put the places of a shard's files into arrays: as lists, those of millions are a gigabyte."""
     offsets, sizes = np.array(done['offsets'], np.uint64), np.array(done['sizes'], np.uint32)
     return done | dict(offsets=offsets, sizes=sizes)
 
