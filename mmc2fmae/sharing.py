@@ -15,6 +15,7 @@ from mmc2fmae import configs
 from mmc2fmae.checkpoints import describe_module, describe_preprocessor, statement
 from mmc2fmae.checkpoints.files import METADATA_KEY, read_file, read_meta
 from mmc2fmae.checkpoints.finding import find_checkpoint
+from mmc2fmae.datasets.bundle_folders import is_remote
 from mmc2fmae.engine.run_log import read_records, read_scalars
 from mmc2fmae.errors import CheckpointMismatch
 from mmc2fmae.files import file_sha256
@@ -82,7 +83,7 @@ def without_places(cfg: Config) -> Config:
 
     Args:
         cfg: Config of a run. An absolute data root ``/a/b`` becomes ``data/b``, wherever a path
-            starts with it.
+            starts with it, and so does an address.
     """
     fields = cfg.to_dict()
     for key in ('work_dir', 'launcher'):
@@ -91,7 +92,8 @@ def without_places(cfg: Config) -> Config:
     start = fields.get('model', {}).get('backbone', {})
     if (start.get('init_cfg') or {}).get('type') in ('StrictPretrained', 'Pretrained'):
         start['init_cfg'] = None
-    roots = sorted({root for root in _roots(fields) if Path(root).is_absolute()}, key=len)
+    named = {r for r in _roots(fields) if Path(r).is_absolute() or is_remote(r)}
+    roots = sorted(named, key=len)
     for root in reversed(roots):  # the longest first
         fields = _replaced(fields, root.rstrip('/'))
     return Config(fields)

@@ -35,6 +35,7 @@ def test_pipeline_compares_itself_with_bare_decoding(run, tmp_path, capsys):
     (name,) = found['ratios']
     spent = found['us_an_image']
     assert found['ratios'][name]['median'] == pytest.approx(spent[name] / spent['this project'])
+    assert set(found['ratios_of_the_bundle']) == {name, 'this project'}
     assert found['us_a_step']['LoadMultiGranular'] > 0 and 'images/s' in capsys.readouterr().out
 
 

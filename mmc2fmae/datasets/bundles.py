@@ -117,7 +117,8 @@ class Bundle:
     def _read(self, record: int, column: int) -> bytes:
         number, size = int(self.shard_of[record]), int(self._sizes[record, column])
         place = int(self._places[record, column])
-        data = os.pread(self._open(number).number, size, place)
+        shard = self._open(number)  # held while it is read: another thread may put it away
+        data = os.pread(shard.number, size, place)
         if len(data) < size:
             raise OSError(
                 f'{shard_name(number)} ends {size - len(data):,} bytes before the end of this file'

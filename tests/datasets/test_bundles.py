@@ -8,7 +8,7 @@ import torch
 from mmengine.dataset import default_collate
 from torch.utils.data import DataLoader
 
-from mmc2fmae.datasets import MultiGranularDataset
+from mmc2fmae.datasets import MultiGranularDataset, bundles
 from mmc2fmae.datasets.bundles import find_bundle
 from mmc2fmae.datasets.label_info import label_info, read_label_info
 from mmc2fmae.errors import DatasetError, RunStopped, SampleError
@@ -162,6 +162,23 @@ def test_damage_within_a_shard_is_a_sample_that_cannot_be_read(bundled, pipeline
     path.write_bytes(content[: place + 7])  # while the run has it open
     with pytest.raises(SampleError, match=r'\.tar ends [\d,]+ bytes before the end of this file'):
         dataset[3]
+
+
+def test_a_shard_stays_open_while_it_is_read_though_another_takes_its_place(
+    bundled, data_root, monkeypatch
+):
+    monkeypatch.setattr(bundles, '_OPEN', 1)
+    bundle = find_bundle(str(bundled / 'train'))
+    read_at = os.pread
+
+    def pread(*arguments):
+        for number in range(3):
+            bundle._open(number)
+        return read_at(*arguments)
+
+    monkeypatch.setattr(bundles.os, 'pread', pread)
+    found = [bundle.files(record, ['rgb'])['rgb'].read() for record in range(6)]
+    assert found == [path.read_bytes() for path in sorted(data_root.glob('train/*/*'))]
 
 
 def test_checks_before_a_run_look_into_bundles(data_root, bundled):

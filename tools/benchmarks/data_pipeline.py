@@ -1,5 +1,7 @@
 """Time the input pipeline on one core: JPEG and two label PNGs to a masked 224 x 224 sample.
 
+From files and from a bundle, whose samples are the same.
+
 Beside it: each step, decoding of the photographs alone, and with --multimae the pipeline of a
 checkout of EPFL-VILAB/MultiMAE, which is not part of this project, on the same files. All sides
 take turns, round by round; times are of the processor, ratios are taken round by round.
@@ -27,10 +29,14 @@ from mmc2fmae.datasets.sample_io import read_rgb
 from mmc2fmae.env import collect
 from mmc2fmae.files import write_atomically
 from mmc2fmae.images import open_image
+from mmc2fmae.preparation.bundling import write_bundle
+from mmc2fmae.preparation.folders import Layout
 from mmc2fmae.preparation.layout import encode_map
 
 CONFIG = Path(__file__).parents[2] / 'configs/pretrain/c2fmae_vitb_1600e.py'
+BUNDLE = 'this project, from a bundle'
 THEIRS = dict(rgb='rgb', instance='semseg', semantic='semseg_coco')  # names that MultiMAE knows
+PREFIX = dict(rgb='multimae/rgb/all', instance='instance', semantic='semantic')
 PROGRESS = 0.25  # all three strategies blend: masking costs most
 
 Side = Callable[[int], object]
@@ -61,8 +67,7 @@ def link(path: Path, root: Path, granularity: str, name: str) -> None:
 def our_dataset(root: Path) -> MultiGranularDataset:
     """Build the data set of the paper's config on the written one."""
     spec = Config.fromfile(CONFIG).train_dataloader.dataset
-    prefix = dict(rgb='multimae/rgb/all', instance='instance', semantic='semantic')
-    dataset = MultiGranularDataset(str(root), prefix, pipeline=spec.pipeline)
+    dataset = MultiGranularDataset(str(root), dict(PREFIX), pipeline=spec.pipeline)
     dataset.progress.set(seed=0, epoch=0, t=PROGRESS)
     return dataset
 
@@ -142,7 +147,13 @@ def report(images: Path, rounds: int, multimae: Path | None) -> dict:
         dataset = our_dataset(Path(folder))
         paths = [dataset.get_data_info(i)['rgb_path'] for i in range(len(dataset))]
         decoding = decoders(paths)
-        sides: dict[str, Side] = {'this project': dataset.__getitem__, **decoding}
+        bundle = Path(folder, 'bundle')
+        write_bundle(Layout(folder, PREFIX), bundle, quiet=True)
+        sides: dict[str, Side] = {
+            'this project': dataset.__getitem__,
+            BUNDLE: our_dataset(bundle).__getitem__,
+            **decoding,
+        }
         if multimae:
             sides['MultiMAE'] = their_dataset(Path(folder), multimae)
         times = measure(sides, len(paths), rounds)
@@ -156,6 +167,9 @@ def report(images: Path, rounds: int, multimae: Path | None) -> dict:
         us_an_image={name: statistics.median(values) for name, values in times.items()},
         us_a_step={name: statistics.median(s[name] for s in steps) for name in steps[0]},
         ratios={name: ratio(times['this project'], times[name]) for name in against},
+        ratios_of_the_bundle={
+            name: ratio(times[BUNDLE], times[name]) for name in ('this project', *against)
+        },
         environment=collect(),
     )
 
@@ -178,11 +192,12 @@ def main() -> None:
         print(f'{name}: {1e6 / spent:.0f} images/s ({spent:.0f} us)')
     for name, spent in found['us_a_step'].items():
         print(f'  {name}: {spent:.0f} us')
-    for name, values in found['ratios'].items():
-        print(
-            f'this project / {name}: {values["median"]:.2f} '
-            f'({values["least"]:.2f} to {values["most"]:.2f})'
-        )
+    for side, key in (('this project', 'ratios'), (BUNDLE, 'ratios_of_the_bundle')):
+        for name, values in found[key].items():
+            print(
+                f'{side} / {name}: {values["median"]:.2f} '
+                f'({values["least"]:.2f} to {values["most"]:.2f})'
+            )
     if args.json:
         write_atomically(json.dumps(found, indent=1).encode(), args.json)
 
