@@ -119,6 +119,7 @@ def test_absolute_roots_keep_their_last_name_wherever_a_path_starts_with_them():
             val_dataloader=dict(dataset=dict(data_root='/data/coco/ade')),
             val_evaluator=dict(ann_file='/data/coco/ann/b.json', other='/data/cocoa'),
             test_dataloader=dict(dataset=dict(data_root='data/own')),
+            other=dict(data_root='s3://mine/photos'),
         )
     )
     found = without_places(cfg)
@@ -126,6 +127,7 @@ def test_absolute_roots_keep_their_last_name_wherever_a_path_starts_with_them():
     assert found.val_dataloader.dataset.data_root == 'data/ade'
     assert found.val_evaluator == dict(ann_file='data/coco/ann/b.json', other='/data/cocoa')
     assert found.test_dataloader.dataset.data_root == 'data/own'
+    assert found.other.data_root == 'data/photos'
     assert found.model.backbone.init_cfg is None and found.load_from is None
     assert 'work_dir' not in found
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmc2fmae.datasets.bundles import INDEX
 from mmc2fmae.files import require_room
 from mmc2fmae.reproduce.commands import RunOptions, data_folder, total_batch
 from mmc2fmae.reproduce.configs import read_config
@@ -69,8 +68,6 @@ def data_paths(stage: Stage, data_root: Path) -> list[Path]:
 
 def _of_dataset(dataset: Mapping[str, Any], root: Path) -> Iterator[Path]:
     prefix = dataset.get('data_prefix') or {}
-    if isinstance(prefix, Mapping) and (root / prefix.get('rgb', '') / INDEX).is_file():
-        prefix = dict(rgb=prefix.get('rgb', ''))  # a bundle, which has the maps, too
     yield from (
         root / folder for folder in ([prefix] if isinstance(prefix, str) else prefix.values())
     )

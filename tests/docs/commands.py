@@ -10,10 +10,10 @@ from tests.docs.pages import ROOT
 from tests.docs.parsers import parser_of, sub_parsers
 
 # What pages use beside our own tools. Anything else at the start of a line is a slip of the pen.
-FOREIGN = {'git', 'cd', '.', 'python3', 'mkdocs', 'pre-commit', 'hf', 'sbatch'}
+FOREIGN = {'git', 'aws', 'cd', '.', 'python3', 'mkdocs', 'pre-commit', 'hf', 'sbatch'}
 LAUNCHERS = {'python', 'bash', 'torchrun', 'taskset', 'nice'}
 PLACEHOLDER = re.compile(r'\.\.\.|\[.*|.*\]|[A-Z][A-Z_]*')
-ASSIGNMENT = re.compile(r'[A-Z_]+=')
+ASSIGNMENT = re.compile(r'[A-Z][A-Z0-9_]*=')
 
 
 def is_command(text: str) -> bool:
