@@ -53,12 +53,10 @@ def read_label_info(root: AnyPath) -> LabelInfo | None:
     """
     path = join_address(str(root), INFO_FILE)
     try:
-        if is_remote(path):
-            text = open_folder(str(root)).read(INFO_FILE)
-            if text is None:
-                return None
-        else:
-            text = read_text(path)
+        text: str | bytes | None
+        text = open_folder(str(root)).read(INFO_FILE) if is_remote(path) else read_text(path)
+        if text is None:
+            return None
         content = json.loads(text)
         return label_info(content['semantic_classes'], content['source'])
     except FileNotFoundError:

@@ -336,7 +336,7 @@ def require_finite(features: np.ndarray, name: str, sources: Sequence[object]) -
     )  # fmt: skip
 
 
-def _unreadable(path: Path, error: Exception) -> ValueError:
+def _unreadable(path: AnyPath, error: Exception) -> ValueError:
     return ValueError(
         f'{path} is no readable image ({type(error).__name__}: {error}): repair it or leave it out'
     )

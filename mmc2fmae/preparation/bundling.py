@@ -257,7 +257,7 @@ def _add(archive: tarfile.TarFile, layout: Layout, granularity: str, name: str) 
     member.size = len(data)  # no owner, time 0: equal files, equal shards
     archive.addfile(member, io.BytesIO(data))
     padded = -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-    return archive.fileobj.tell() - padded, len(data)  # type: ignore[union-attr]
+    return archive.fileobj.tell() - padded, len(data)
 
 
 def _finish(
