@@ -40,7 +40,7 @@ _SHAPE = dict(
     shards=[dict(bytes=int, sha256=str)],
 )
 _TYPES = dict(names='uint8', shards='uint32', offsets='uint64', sizes='uint32')
-_OPEN = 64  # shards a process has open at once
+_OPEN = 64  # shards that a process keeps open
 
 
 def shard_name(number: int) -> str:
@@ -66,6 +66,7 @@ class Bundle:
             and ``sizes`` of the file of each granularity.
         shards: All shards.
         open_shard: Returns a file descriptor of a shard.
+        most_open: Shards that a process keeps open.
 
     Attributes:
         names: Paths of the photographs, in the order of the data set.
@@ -80,6 +81,7 @@ class Bundle:
         table: Mapping[str, np.ndarray],
         shards: list[Shard],
         open_shard: Callable[[Shard], int],
+        most_open: int,
     ) -> None:
         self.address = address
         self.folders = dict(folders)
@@ -90,7 +92,7 @@ class Bundle:
         self._places, self._sizes = table['offsets'], table['sizes']
         self._columns = {granularity: column for column, granularity in enumerate(folders)}
         # Threads share the open shards, and one that is put away is closed by its last user.
-        self._open = lru_cache(_OPEN)(lambda number: _Descriptor(open_shard(shards[number])))
+        self._open = lru_cache(most_open)(lambda n: _Descriptor(open_shard(shards[n])))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return find_bundle, (self.address,)  # descriptors and locks belong to one process
@@ -236,10 +238,17 @@ def _open_bundle(folder: LocalFolder | RemoteFolder, content: bytes) -> Bundle:
         )
     table = _read_table(folder, index, shards)
     if isinstance(folder, RemoteFolder):
-        open_shard = ShardCache(folder, hashlib.sha256(content).hexdigest()[:16], shards).open
+        # A shard that made room for another takes its room until it is closed.
+        open_shard, most_open = ShardCache(folder, _key(content), shards).open, 1
     else:
-        open_shard = partial(_open_local, folder.address)
-    return Bundle(folder.address, index['folders'], index['suffix'], table, shards, open_shard)
+        open_shard, most_open = partial(_open_local, folder.address), _OPEN
+    return Bundle(
+        folder.address, index['folders'], index['suffix'], table, shards, open_shard, most_open
+    )
+
+
+def _key(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _open_local(address: str, shard: Shard) -> int:

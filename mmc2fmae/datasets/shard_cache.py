@@ -29,8 +29,8 @@ class Shard(NamedTuple):
 class ShardCache:
     """Fetches shards when they are first asked for, and checks them.
 
-    Where ``MMC2FMAE_CACHE_GIB`` bounds it, shards that were used longest ago make room for others.
-    A process that has one open goes on reading it: the disk keeps it until it is closed.
+    Where ``MMC2FMAE_CACHE_GIB`` bounds it, shards that were opened longest ago make room for
+    others. A process that has one open goes on reading it: the disk keeps it until it is closed.
 
     Args:
         remote: Folder of the shards.
