@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from mmc2fmae.bundled_files import BundledFile
 from mmc2fmae.errors import DatasetError, first_names
 from mmc2fmae.files import AnyPath, evenly
 from mmc2fmae.images import UNREADABLE, brightest, ends_whole, nearly_black, open_image
@@ -38,12 +39,14 @@ def require_readable(paths: Sequence[AnyPath], or_else: str = '') -> None:
     Their headers are read; a JPEG or PNG that does not end as it should is decoded.
 
     Args:
-        paths: Photographs; of more than :data:`MOST` none is read.
+        paths: Photographs; of more than :data:`MOST` none is read, nor those of bundles, which were
+            looked at when they were written.
         or_else: What else can be done about those that cannot be read.
 
     Raises:
         DatasetError: Some cannot be read.
     """
+    paths = _files_alone(paths)
     if len(paths) > MOST:
         return
     bad = [reason for reason in in_threads(_reason, paths, 'photograph') if reason]
@@ -69,10 +72,11 @@ def dark_photographs(paths: Sequence[AnyPath], most: int = 32) -> str:
     """Say that 16-bit grey photographs are nearly black, as those of 12 bits are, '' where none is.
 
     Args:
-        paths: Photographs; those that cannot be read are left to who reads them.
+        paths: Photographs; those that cannot be read are left to who reads them. Those of bundles
+            were looked at when they were written.
         most: Photographs to look at, evenly spaced.
     """
-    chosen = evenly(paths, most)
+    chosen = evenly(_files_alone(paths), most)
     found = in_threads(_nearly_black, chosen, 'photograph')
     dark = [f'{path} ({what})' for path, what in zip(chosen, found, strict=True) if what]
     if not dark:
@@ -82,6 +86,11 @@ def dark_photographs(paths: Sequence[AnyPath], most: int = 32) -> str:
         f'{first_names(dark, 1)}: where they hold 10, 12 or 14 bits, multiply them up to 65,535, '
         'or save 8 bits'
     )
+
+
+def _files_alone(paths: Sequence[AnyPath]) -> list[AnyPath]:
+    # Each of a bundle may lie in another shard, which a store would have to send.
+    return [path for path in paths if not isinstance(path, BundledFile)]
 
 
 def _nearly_black(path: AnyPath) -> str:

@@ -28,9 +28,15 @@ from mmc2fmae.datasets.label_info import INFO_FILE
 from mmc2fmae.datasets.multi_granular import MultiGranularDataset
 from mmc2fmae.datasets.sample_tables import Names
 from mmc2fmae.errors import DatasetError, first_names
-from mmc2fmae.files import atomic_file, evenly, require_room, write_atomically
+from mmc2fmae.files import atomic_file, evenly, require_room, say_once, write_atomically
 from mmc2fmae.parallel import in_chunks, in_threads
 from mmc2fmae.preflight.orientation import check_maps
+from mmc2fmae.preflight.photographs import (
+    MOST,
+    dark_photographs,
+    photographs_of,
+    require_readable,
+)
 from mmc2fmae.preparation.folders import Layout
 from mmc2fmae.state_files import read_state
 
@@ -81,7 +87,7 @@ def write_bundle(
     )
     if source.bundle is not None:
         raise DatasetError(f'{source.bundle.address} is a bundle already: copy it')
-    check_maps(source)  # here, and not whenever the bundle is read
+    _check(source)
     names = list(dict.fromkeys(source.data_list.names))
     order = np.random.Generator(np.random.Philox(key=0)).permutation(len(names))
     folder = Path(out, layout.folders['rgb'])
@@ -95,6 +101,15 @@ def write_bundle(
     done = [_compact(shard) for shard in shards]
     _finish(folder, plan, names, order, done)
     return folder
+
+
+def _check(source: MultiGranularDataset) -> None:
+    """Look at photographs and maps as a run does before it starts, which leaves it out then."""
+    check_maps(source)
+    if len(source) <= MOST:
+        require_readable(photographs_of(source), ', or list the others: --ann-file')
+    if note := dark_photographs(photographs_of(source, 32)):
+        say_once(note)
 
 
 def verify_bundle(address: str, quiet: bool = False) -> Bundle:

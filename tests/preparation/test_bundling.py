@@ -128,6 +128,14 @@ def test_maps_that_may_be_turned_are_refused_here_and_not_at_every_start(data_ro
         write(data_root, tmp_path / 'out')
 
 
+def test_photographs_that_cannot_be_read_are_named(data_root, tmp_path):
+    photo = data_root / 'train/n00000001/img_3.JPEG'
+    photo.write_bytes(photo.read_bytes()[:300])
+    message = r'1 of 6 photographs cannot be read, first .*img_3\.JPEG .*list the others: --ann-f'
+    with pytest.raises(DatasetError, match=message):
+        write(data_root, tmp_path / 'out')
+
+
 def test_a_disk_without_room_is_said(data_root, tmp_path, monkeypatch):
     monkeypatch.setattr('shutil.disk_usage', lambda _: type('Usage', (), dict(free=10)))
     with pytest.raises(DatasetError, match=r'MiB free, expected .* for the bundle: free some'):
