@@ -78,6 +78,7 @@ class RemoteFolder:
         """
         try:
             files, path = self._open()
+            files.invalidate_cache()  # of what this process listed before
             found = files.ls(path, detail=True)
         except Exception as error:
             raise DatasetError(self._told('', error)) from error

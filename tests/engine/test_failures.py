@@ -77,6 +77,15 @@ def test_a_lost_process_is_told_in_a_line(text):
     assert '\n' not in str(told)
 
 
+def test_what_stops_a_data_worker_is_told_without_its_traceback():
+    said = (
+        'Caught RunStopped in DataLoader worker process 0.\nOriginal Traceback (most recent call '
+        'last):\n  File "x.py"\nmmc2fmae.errors.RunStopped: 000001.tar is damaged: SHA-256 ...\n'
+    )
+    for text in (said, '000001.tar is damaged: SHA-256 ...'):
+        assert str(explain(RunStopped(text), None)) == '000001.tar is damaged: SHA-256 ...'
+
+
 def test_other_errors_stay_as_they_are():
     assert explain(RuntimeError('mat1 and mat2 shapes cannot be multiplied'), None) is None
 

@@ -236,6 +236,14 @@ class TestBadInput:
         with pytest.raises(FileNotFoundError, match=r'config nothing\.py does not exist'):
             run('nothing.py', '--work-dir', tmp_path)
 
+    def test_a_bundle_for_what_reads_no_bundles(self, tmp_path):
+        (tmp_path / 'train').mkdir()
+        (tmp_path / 'train/bundle.json').touch()
+        for root in (tmp_path, 's3://bucket/folder'):
+            message = rf'--data-root {root} holds bundles .* and ImageFolders reads folders of fil'
+            with pytest.raises(ValueError, match=message):
+                run(ROOT / 'configs/cls/vitb_ft_100e.py', '--data-root', root)
+
     def test_class_out_of_range_names_the_file(self, config_file, tmp_path):
         path = tmp_path / 'data/semantic/train/n0/img_00.png'
         Image.new('L', (48, 40), 200).save(path)
