@@ -120,6 +120,7 @@ def fill_gaps() -> list[Gap]:
             read_checkpoints_as_data,
             restrict_image_formats,
             keep_label_ids,
+            copy_datasets_afresh,
             keep_out_multimodal,
             replace_pkg_resources,
             restore_find_loader,
@@ -479,6 +480,27 @@ def _ids_of_8_bits(content: bytes, flag: str, backend: str):
             advice='renumber the classes',
         )
     return ids
+
+
+# --- copies of data sets ---
+
+
+def copy_datasets_afresh() -> Gap:
+    """Give every copy that mmengine makes of a data set (``get_subset``) a memo of its own.
+
+    It has one for all, which answers for objects that are gone with the copies of what lay at their
+    place in memory.
+    """
+    from mmengine.dataset import BaseDataset
+
+    copy = BaseDataset._copy_without_annotation
+    if copy.__module__ != __name__:
+
+        def _copy_without_annotation(self, memo=None) -> BaseDataset:
+            return copy(self, {} if memo is None else memo)
+
+        BaseDataset._copy_without_annotation = _copy_without_annotation
+    return Gap('subsets of data sets', 'filled in', 'each is copied with a memo of its own')
 
 
 # --- mmpretrain's multimodal models ---

@@ -11,7 +11,7 @@ import mmengine
 import numpy as np
 import pytest
 import torch
-from mmengine.dataset import DefaultSampler
+from mmengine.dataset import BaseDataset, DefaultSampler
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
@@ -275,6 +275,23 @@ def test_a_config_of_another_package_is_found(tmp_path, python):
 def test_an_absent_package_is_reported_as_absent():
     assert mmengine.utils.is_installed('mmsegmentation')
     assert not mmengine.utils.is_installed('mmabsent')
+
+
+def test_a_subset_holds_nothing_of_data_sets_that_are_gone():
+    for _ in range(20):
+        Listed(serialize_data=False).get_subset(1)
+        whole = Listed(serialize_data=False)
+        whole.kept = [Thing() for _ in range(50)]  # one lies where the data set lay
+        assert {type(thing) for thing in whole.get_subset(1).kept} == {Thing}
+
+
+class Thing:
+    pass
+
+
+class Listed(BaseDataset):
+    def load_data_list(self):
+        return [dict(name='a'), dict(name='b')]
 
 
 def test_python_without_find_loader_still_learns_whether_mmcv_is_compiled(monkeypatch):
