@@ -14,7 +14,8 @@ from tests.datasets.conftest import write_sample
 from tests.engine.test_launch import run, weights
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-MINI = sorted((CONFIGS / 'mini/pretrain').glob('*.py'))
+OWN = sorted((CONFIGS / 'mini/pretrain').glob('*_own_data.py'))
+MINI = sorted(set((CONFIGS / 'mini/pretrain').glob('*.py')) - set(OWN))
 STEP = (
     'train_dataloader.num_workers=0',
     'train_dataloader.persistent_workers=False',
@@ -107,6 +108,20 @@ def test_every_mini_config_trains_a_step(config, scenes, tmp_path):
         budget = runner.train_dataloader.dataset.pipeline.transforms[-2].num_visible
         assert sum(record[key] for key in logged) == pytest.approx(budget, abs=1e-3)
     assert (tmp_path / 'run/epoch_1.pth').is_file()
+
+
+@pytest.mark.parametrize('config', OWN, ids=lambda path: path.stem)
+def test_mini_configs_for_own_photographs_train_a_step_and_say_how_healthy_features_are(
+    config, scenes, tmp_path
+):
+    folders = dict(rgb='train') | (dict(instance='instance/train') if 'c2f' in config.stem else {})
+    options = (*STEP, 'train_dataloader.batch_size=8', 'train_cfg.max_epochs=1')
+    options += ('train_dataloader.dataset.ann_file=',)
+    options += tuple(f'train_dataloader.dataset.data_prefix.{k}={v}' for k, v in folders.items())
+    run(config, '--data-root', scenes, '--work-dir', tmp_path / 'run', '--cfg-options', *options)
+    first, step, last = log_of(tmp_path / 'run')
+    assert np.isfinite(step['loss'])
+    assert first['probe/rankme'] > 1 and last['probe/rankme'] > 1
 
 
 def weights_after_resuming(config, tmp_path):
