@@ -168,13 +168,10 @@ class TestWithDali:
         expected = list(loader_of(smooth, dali=False))
         decoder = decoder_of(loader)
         next(decoder.batches(loader))
-        whole = list(loader)
-        first, *others = whole[0]['inputs']['rgb']
-        cut = [replace(first, content=first.content[:20]), *others]
-        broken = whole[0] | dict(inputs=whole[0]['inputs'] | dict(rgb=cut))
-        refused, *rest = DaliDecoder(4, 32).finish([broken, *whole])
+        decoder._pipe = Refusing('start')  # until it is built anew
+        refused, *rest = decoder.finish(list(loader))
         assert torch.equal(refused['inputs']['rgb'], expected[0]['inputs']['rgb'])
-        for a, b in zip(rest, expected, strict=True):
+        for a, b in zip(rest, expected[1:], strict=True):
             assert close(a['inputs']['rgb'], b['inputs']['rgb'])
 
     def test_a_run_trains_as_without_it(self, config_file, tmp_path):
