@@ -23,6 +23,7 @@ from mmc2fmae.engine.overrides import apply_settings, constructor_fields, constr
 from mmc2fmae.engine.step_log import StepLogHook
 from mmc2fmae.engine.trackers import add_trackers
 from mmc2fmae.engine.work_dirs import claim, hold
+from mmc2fmae.models.self_supervisor import compiled
 from mmc2fmae.torchrun import restarted
 
 
@@ -95,7 +96,11 @@ def apply_train_options(cfg: Config, args: argparse.Namespace) -> None:
     if args.compile:
         own = 'compile' in (constructor_fields(cfg.model.type, cfg.get('default_scope')) or ())
         # A model that takes the argument compiles its parts of static shape alone.
-        (cfg.model if own else cfg).compile = True
+        part = cfg.model if own else cfg
+        part.compile = part.get('compile') or True
+    if options := cfg.get('compile'):  # of mmengine, which compiles late and tells at length
+        given = dict(options) if isinstance(options, dict) else {}
+        compiled(lambda: None, {k: v for k, v in given.items() if k != 'target'})
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise ValueError(

@@ -8,7 +8,7 @@ from mmpretrain.registry import MODELS
 from torch import Tensor
 
 from mmc2fmae.label_ids import IGNORE
-from mmc2fmae.models.self_supervisor import SelfSupervisor
+from mmc2fmae.models.self_supervisor import SelfSupervisor, compiled
 from mmc2fmae.models.tokens import TokenLayout
 
 
@@ -172,9 +172,8 @@ class C2FMAE(SelfSupervisor):
             init_cfg=init_cfg,
         )
         if compile:
-            options = compile if isinstance(compile, dict) else {}
             # The instance's attribute hides the method, which mypy takes for a mistake.
-            self.autoencode = torch.compile(self.autoencode, **options)  # type: ignore[method-assign]
+            self.autoencode = compiled(self.autoencode, compile)  # type: ignore[method-assign]
 
     def autoencode(self, tokens: Tensor, visible: Tensor) -> dict[str, Tensor]:
         """Encode (B, V, D) tokens and decode F^k of every granularity (Eq. 1 to 3)."""

@@ -14,7 +14,7 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from mmc2fmae.models.plain_vit import PlainViT
-from mmc2fmae.models.self_supervisor import SelfSupervisor
+from mmc2fmae.models.self_supervisor import SelfSupervisor, compiled
 from mmc2fmae.models.tokens import TokenLayout, gather_patches
 
 
@@ -176,9 +176,8 @@ class SemanticMIM(SelfSupervisor):
             init_cfg=init_cfg or dict(type='TruncNormal', layer='Linear', std=0.02, bias=0.0),
         )
         if compile:
-            options = compile if isinstance(compile, dict) else {}
             # The instance's attribute hides the method, which mypy takes for a mistake.
-            self.predict = torch.compile(self.predict, **options)  # type: ignore[method-assign]
+            self.predict = compiled(self.predict, compile)  # type: ignore[method-assign]
 
     def predict(self, visible: Tensor, masked: Tensor) -> Tensor:
         """Predict the targets of (B, M, D) mask tokens from (B, V, D) visible ones."""

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmc2fmae.cli import run_options
+from mmc2fmae.cli import main, run_options
 from mmc2fmae.engine import launch
 from mmc2fmae.engine.launch import require_launcher
 from mmc2fmae.errors import CheckpointMismatch
@@ -341,3 +341,22 @@ def test_a_single_process_needs_no_launcher(environment, alone):
     for name, value in environment.items():
         alone.setenv(name, value)
     require_launcher('none')
+
+
+@pytest.mark.parametrize(
+    ('field', 'reason'),
+    [
+        ('model.compile.mode=nonsense', 'Unrecognized mode=nonsense'),
+        ('model.compile.backend=nonsense', 'Invalid backend'),
+        ('model.compile.options.foo=1', 'Unexpected optimization option foo'),
+        ('model.compile.fullgraphs=True', "unexpected keyword argument 'fullgraphs'"),
+        ('compile.mode=nonsense', 'Unrecognized mode=nonsense'),  # mmengine's own field
+    ],
+)
+def test_options_of_compile_that_do_not_exist_are_one_line_at_the_start(
+    field, reason, config_file, tmp_path, capsys
+):
+    options = ('--work-dir', str(tmp_path / 'run'), '--cfg-options', f'+{field}')
+    assert main(['train', str(config_file), *options]) == 2
+    (said,) = capsys.readouterr().err.strip().splitlines()
+    assert reason in said and 'is not what torch.compile takes' in said
