@@ -50,6 +50,12 @@ def explain(error: RuntimeError, runner: Runner | None) -> RunStopped | None:
         return RunStopped(str(error).strip().rpartition(f'{RunStopped.__name__}: ')[2])
     if isinstance(error, torch.OutOfMemoryError):
         return RunStopped(_out_of_memory(error, runner))
+    if type(error).__module__.startswith(('torch._dynamo', 'torch._inductor')):
+        said = shown(' '.join(str(error).split()), 200)
+        return RunStopped(
+            f'torch.compile cannot compile the model here ({said}): leave --compile out; where a '
+            'compiler is missing, install it (g++), otherwise --debug shows where'
+        )
     if isinstance(error, torch.distributed.DistError) or _LOST.search(str(error)):
         said = shown(str(error).strip().partition('\n')[0], 160)
         return RunStopped(

@@ -135,3 +135,12 @@ class TestLock:
         monkeypatch.setenv('RANK', '1')
         hold(tmp_path)
         assert not list(tmp_path.iterdir())
+
+
+def test_a_model_that_cannot_be_compiled_here_is_one_line():
+    def backend(graph, inputs):
+        raise OSError('no compiler in /usr/bin')
+
+    compiled = torch.compile(lambda x: x + 1, backend=backend)
+    with pytest.raises(RunStopped, match=r'cannot compile the model here .*no compiler in /usr'):
+        run_told(lambda: None, lambda _: compiled(torch.zeros(2)))
