@@ -46,8 +46,6 @@ test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + 'instances_val.json')
 test_evaluator = val_evaluator
 
-# One rate for all layers, as a start from scratch needs, so that starts compare.
-optim_wrapper = dict(paramwise_cfg=dict(layer_decay=1.0))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=False, end=50),
     dict(type='CosineAnnealingLR', begin=0, end=16, T_max=16, convert_to_iter_based=True),
