@@ -70,7 +70,8 @@ _STEPS: Types = {
 }
 DATASET: Types = {
     'MultiGranularDataset': _plain(
-        'data_root data_prefix ann_file label_suffix image_suffixes classes on_error test_mode'
+        'data_root data_prefix ann_file label_suffix image_suffixes classes on_error indices '
+        'test_mode'
     )
     | dict(pipeline=_STEPS)
 }

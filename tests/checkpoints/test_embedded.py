@@ -29,6 +29,7 @@ DATASET = dict(
     data_root='/data/photographs',
     data_prefix=dict(rgb='train', semantic='semantic/train'),
     ann_file='train.txt',
+    indices=320,
     pipeline=[
         dict(type='LoadMultiGranular', num_classes=dict(semantic=9)),
         dict(type='ProgressiveMasking', curriculum=dict(alpha_s=((0, 1),), alpha_i=((0, 0),))),
