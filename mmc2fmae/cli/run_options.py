@@ -148,6 +148,11 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_weights_argument(parser)
     add_amp_argument(parser)
+    parser.add_argument(
+        '--shard',
+        action='store_true',
+        help='each process keeps its part of weights, gradients and optimizer (FSDP)',
+    )
     parser.add_argument('--compile', action='store_true', help='use torch.compile')
     parser.add_argument(
         '--debug-nan',

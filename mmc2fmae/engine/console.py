@@ -10,16 +10,20 @@ from typing import Any
 
 import torch
 from mmengine.dataset import InfiniteSampler
+from mmengine.device import get_device
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.model import initialize
+from mmengine.optim import OptimWrapper
 from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
+from torch import nn
 from torch.utils.data import DataLoader
 
 from mmc2fmae.engine import dali
 from mmc2fmae.engine.halving import Halving
 from mmc2fmae.engine.loops import ContinuedEpochLoop
+from mmc2fmae.engine.sharding import divide_loaded, is_sharded, shard, whole_states
 from mmc2fmae.errors import DatasetError
 from mmc2fmae.parallel import be_a_worker
 
@@ -37,6 +41,8 @@ _NOT_FOR_USERS = (
 _STACK_WARNINGS = (
     (r'mmengine\.utils\.dl_utils\.setup_env', 'Setting (OMP|MKL)_NUM_THREADS'),
     (r'torch\.autograd\.graph', 'Grad strides do not match bucket view strides'),
+    # Nothing is done in place to what an attention returns.
+    (r'torch\.distributed\.fsdp\..*', 'FSDP2-wrapped module'),
     # mmengine steps schedulers by iteration, also while gradients accumulate.
     (r'mmengine\.optim\.scheduler\.param_scheduler', 'Detected call of `scheduler.step'),
     (r'mmseg\..*', '.* (will|would) be deprecated'),
@@ -114,8 +120,31 @@ class QuietRunner(Runner):
         self._halve('test_step')
         return super().build_test_loop(loop)
 
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """Return the model as mmengine joins processes; with ``shard``, a training divides it."""
+        if self.cfg.get('shard'):
+            return model.to(get_device())
+        return super().wrap_model(model_wrapper_cfg, model)
+
+    def build_optim_wrapper(self, *args, **kwargs) -> OptimWrapper:
+        """Return mmengine's wrapper; with ``shard``, of the parameters of a model in parts."""
+        if not self.cfg.get('shard') or is_sharded(self.model):  # asked once more to resume
+            return super().build_optim_wrapper(*args, **kwargs)
+        self._init_model_weights()  # as mmengine does later, but then they are no longer whole
+        shard(self.model)
+        wrapper = super().build_optim_wrapper(*args, **kwargs)
+        divide_loaded(wrapper.optimizer)
+        return wrapper
+
+    def save_checkpoint(self, *args, **kwargs) -> None:
+        """Save what mmengine saves, whole; all processes must call it."""
+        with whole_states(self.model, self.optim_wrapper.optimizer, keep=self.rank == 0):
+            super().save_checkpoint(*args, **kwargs)
+
     def _halve(self, step: str) -> None:
-        model = getattr(self.model, 'module', self.model)
+        model: Any = getattr(self.model, 'module', self.model)
+        if is_sharded(model):  # all processes put it together, and as often
+            return
         if not isinstance(getattr(model, step), Halving):
             setattr(model, step, Halving(getattr(model, step)))
 
@@ -124,7 +153,9 @@ class QuietRunner(Runner):
 
         mmpretrain's own backbones draw patch embedding and tokens after ``init_cfg`` was read.
         """
-        model = getattr(self.model, 'module', self.model)
+        model: Any = getattr(self.model, 'module', self.model)
+        if is_sharded(model):  # was initialised before that
+            return
         backbone: Any = getattr(model, 'backbone', None)
         init = getattr(backbone, 'init_cfg', None)
         later = isinstance(init, dict) and init.get('type') == 'StrictPretrained'
@@ -272,9 +303,13 @@ def _common_rows(runner: Runner) -> dict[str, str]:
     on_gpu = first.device.type == 'cuda'
     device = torch.cuda.get_device_name(first.device) if on_gpu else first.device.type
     count = sum(p.numel() for p in model.parameters())
+    text = f'{type(model).__name__}, {count:,} parameters'
+    if is_sharded(model):  # torch puts its name in front of the class's
+        share = f'1/{get_world_size()} in each process (FSDP)'
+        text = f'{text.removeprefix("FSDP")}, {share}'
     return {
         'config': runner.cfg.filename or runner.experiment_name,
-        'model': f'{type(model).__name__}, {count:,} parameters',
+        'model': text,
         'device': device,
     }
 

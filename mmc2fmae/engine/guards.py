@@ -1,5 +1,6 @@
 """Guards of long runs: no resuming under another schedule, no weights that fill a part."""
 
+from ast import literal_eval
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,14 @@ def _described(part: Any) -> str:
     if isinstance(part, list | tuple):
         return '[' + ', '.join(map(_described, part)) + ']'
     return repr('BN' if part == 'SyncBN' else part)  # which a machine without GPUs replaces
+
+
+def _same(before: str, now: str) -> bool:
+    """Tell whether texts of values are equal; the config in a run's folder sorts its fields."""
+    try:
+        return before == now or literal_eval(before) == literal_eval(now)
+    except (SyntaxError, ValueError):  # not values, as models are described
+        return False
 
 
 def _differing(before: str, now: str, most: int = 120) -> str:
@@ -62,7 +71,7 @@ class SameScheduleHook(Hook):
             f'{key}: {_differing(str(before.get(key)), now[key])}'
             for key in now
             # Older checkpoints lack fields that were added.
-            if str(before.get(key)) != now[key] and (key in before or key not in ADDED)
+            if not _same(str(before.get(key)), now[key]) and (key in before or key not in ADDED)
         ]
         if changed:
             raise ValueError(

@@ -20,6 +20,7 @@ from mmc2fmae.engine.cfg_options import apply_cfg_options
 from mmc2fmae.engine.console import KeptConfigHook, QuietRunner, RunTableHook, say
 from mmc2fmae.engine.options import apply_classes, apply_options
 from mmc2fmae.engine.overrides import apply_settings, constructor_fields, constructors
+from mmc2fmae.engine.sharding import require_shardable
 from mmc2fmae.engine.step_log import StepLogHook
 from mmc2fmae.engine.trackers import add_trackers
 from mmc2fmae.engine.work_dirs import claim, hold
@@ -117,6 +118,13 @@ def apply_train_options(cfg: Config, args: argparse.Namespace) -> None:
             f'({accumulated} passes a step): give --total-batch, which keeps the rate, or '
             '--auto-scale-lr and accumulative_counts=1'
         )
+    processes = count_processes(cfg.launcher)
+    if args.shard or (cfg.get('shard') and processes > 1):
+        require_shardable(cfg, processes)
+        cfg.shard = True
+        cfg.pop('model_wrapper_cfg', None)
+    else:  # one process goes on where several were
+        cfg.pop('shard', None)
     cfg.load_from = args.init_from or cfg.get('load_from')
     resume = args.resume
     if cfg.get('resume') and not (resume or args.init_from):  # a config may ask for it, too
@@ -148,10 +156,14 @@ def build_runner(cfg: Config) -> Runner:
     if cfg.launcher == 'pytorch' and not torch.cuda.is_available():
         # mmengine's own start-up picks a GPU per rank and cannot do without one.
         torch.distributed.init_process_group('gloo')
-        cfg.model_wrapper_cfg = dict(cfg.get('model_wrapper_cfg') or _joined(), device_ids=None)
+        if not cfg.get('shard'):
+            own = cfg.get('model_wrapper_cfg') or _joined()
+            cfg.model_wrapper_cfg = dict(own, device_ids=None)
         if unsync_norms(cfg.model):
             say('no GPU: BN for SyncBN, each process normalises by its own batch')
-    elif cfg.launcher != 'none' and not (cfg.get('model_wrapper_cfg') or cfg.get('runner_type')):
+    elif cfg.launcher != 'none' and not any(
+        cfg.get(key) for key in ('model_wrapper_cfg', 'runner_type', 'shard')
+    ):
         unused = cfg.get('find_unused_parameters', False)
         cfg.model_wrapper_cfg = dict(
             _joined(), broadcast_buffers=False, find_unused_parameters=unused

@@ -11,12 +11,12 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
-from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.nn.modules.batchnorm import _NormBase
 
 from mmc2fmae.checkpoints.finding import latest_checkpoint
 from mmc2fmae.engine.batches import sample_names
 from mmc2fmae.engine.nan_replay import RandomState, find_non_finite
+from mmc2fmae.engine.sharding import whole_tensor
 
 
 @HOOKS.register_module()
@@ -57,7 +57,6 @@ class NonFiniteGuardHook(Hook):
         """Watch the steps of the optimizer."""
         wrapper = runner.optim_wrapper
         self.scaled = isinstance(wrapper, AmpOptimWrapper) and wrapper.loss_scaler.is_enabled()
-        self.sharded = isinstance(runner.model, FullyShardedDataParallel)
         wrapper.optimizer.register_step_pre_hook(self._before_step)
         norms = [part for part in runner.model.modules() if isinstance(part, _NormBase)]
         found = [buffer for part in norms for buffer in part.buffers()]
@@ -79,12 +78,10 @@ class NonFiniteGuardHook(Hook):
             return
         weights = [p for group in optimizer.param_groups for p in group['params']]
         gradients = [p.grad for p in weights if p.grad is not None]
-        self.norm = torch.nn.utils.get_total_norm(gradients)
+        self.norm = whole_tensor(torch.nn.utils.get_total_norm(gradients))
         finite = bool(torch.isfinite(self.norm))
         if not finite:  # a sum of finite squares may overflow
             finite = all(bool(torch.isfinite(gradient).all()) for gradient in gradients)
-        if self.sharded:
-            finite = all(all_gather_object(finite))
         self.stepped = torch.tensor(finite)
         if not finite:
             for weight in weights:
@@ -130,8 +127,6 @@ class NonFiniteGuardHook(Hook):
         """Compute the batch again on all processes, and stop where one of them finds something."""
         if not any(all_gather_object(bad)):
             return
-        if self.sharded:
-            raise FloatingPointError(self._message(runner, self.batch))
         model, now = getattr(runner.model, 'module', runner.model), RandomState()
         self.random.restore()
         own = find_non_finite(model, self.batch)

@@ -25,7 +25,7 @@ from mmc2fmae.values import parse_value
 _RUN = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 RUN_FIELDS = _RUN | {  # and what mmengine reads from the config itself
     'runner_type', 'model_wrapper_cfg', 'compile', 'sync_bn', 'find_unused_parameters',
-    'activation_checkpointing', 'efficient_conv_bn_eval', 'strategy', 'custom_imports',
+    'activation_checkpointing', 'efficient_conv_bn_eval', 'strategy', 'custom_imports', 'shard',
 }  # fmt: skip
 """Top-level fields that a run reads: variables that a file only calculates with are left out."""
 FREE_FIELDS = {

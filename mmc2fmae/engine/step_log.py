@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 
+from mmc2fmae.engine.sharding import whole_tensor
 from mmc2fmae.parallel import available_cores
 
 WAITS = 20.0
@@ -50,7 +51,7 @@ class StepLogHook(Hook):
             if parameter.grad is not None
         ]
         scale = getattr(optimizer, 'grad_scale', None)  # a fused optimizer divides by it itself
-        norm = get_total_norm(gradients)
+        norm = whole_tensor(get_total_norm(gradients))
         self.norms.append(norm if scale is None else norm / scale.to(norm.device))
 
     def after_train_iter(

@@ -15,6 +15,7 @@ from torch.func import functional_call
 from torchvision.transforms import Compose
 
 from mmc2fmae.checkpoints import describe_module, describe_preprocessor
+from mmc2fmae.engine.sharding import whole_tensor
 from mmc2fmae.evaluation.features import split_tokens
 from mmc2fmae.evaluation.image_files import ImageFiles
 from mmc2fmae.parallel import in_threads
@@ -104,7 +105,7 @@ class Photographs:
         """
         vit: VisionTransformer = model.backbone
         state = vit.state_dict()
-        weights = {name: state[name] for name in self.weights}
+        weights = {name: whole_tensor(state[name]) for name in self.weights}
         for first in range(0, len(self.pixels), batch):
             part = self.pixels[first : first + batch]
             images = torch.stack([self.finish(pixels) for pixels in part])

@@ -52,6 +52,15 @@ def test_resuming_under_another_schedule_is_refused(config_file, tmp_path, optio
         run(config_file, '--work-dir', tmp_path / 'run', '--resume', '--cfg-options', option)
 
 
+def test_the_config_in_the_folder_of_a_run_resumes_it(config_file, tmp_path):
+    run(config_file, '--work-dir', tmp_path / 'run')
+    (tmp_path / 'run/epoch_3.pth').unlink()
+    resume = ['--resume', tmp_path / 'run/epoch_2.pth']
+    assert run(tmp_path / 'run', *resume).iter == 9
+    with pytest.raises(ValueError, match='as another run: optimizer'):
+        run(tmp_path / 'run', *resume, '--lr', 2e-3)
+
+
 def test_another_split_of_the_same_total_batch_resumes(config_file, tmp_path):
     run(config_file, '--work-dir', tmp_path / 'run')
     options = ('train_dataloader.batch_size=2', 'optim_wrapper.accumulative_counts=2')

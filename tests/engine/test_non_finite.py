@@ -227,7 +227,7 @@ def after_steps(scale: float, found: list[float | None], patience=3):
         optim_wrapper=wrapper, iter=0, epoch=0, message_hub=hub, work_dir='none'
     )
     guard = NonFiniteGuardHook(patience)
-    guard.scaled, guard.sharded = True, False
+    guard.scaled = True
     for inf in found:
         guard.before_train_iter(runner, 0)
         if inf is not None:
@@ -251,7 +251,7 @@ def test_steps_skipped_at_the_smallest_scale_end_the_run(inf):
 
 def test_a_row_of_skipped_steps_is_counted_across_accumulated_passes():
     guard = NonFiniteGuardHook(patience=2)
-    guard.scaled = guard.sharded = False
+    guard.scaled = False
     weight = nn.Parameter(torch.ones(2))
     optimizer = torch.optim.SGD([weight], lr=0.1)
     optimizer.register_step_pre_hook(guard._before_step)
