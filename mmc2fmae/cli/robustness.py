@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
     if min(args.batch_size, args.limit or 1) < 1 or args.workers < 0:
         raise ValueError('--batch-size and --limit are at least 1, --workers at least 0')
     from mmc2fmae.configs import find
-    from mmc2fmae.engine.launch import leave_processes
+    from mmc2fmae.engine.processes import leave_processes
     from mmc2fmae.evaluation.robustness import evaluate_robustness
 
     options = vars(args) | dict(config=find(args.config), sets=find(args.sets))

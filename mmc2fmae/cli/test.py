@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> None:
     from mmc2fmae.engine import launch
     from mmc2fmae.engine.checkpoint_hook import ChosenWeightsHook
     from mmc2fmae.engine.failures import run_told
+    from mmc2fmae.engine.processes import leave_processes
     from mmc2fmae.evaluation import prediction_file  # noqa: F401  (registers the metric)
 
     cfg = launch.load_config(args)
@@ -58,4 +59,4 @@ def run(args: argparse.Namespace) -> None:
 
     with blame(args.config, launch.is_config_mistake):
         run_told(lambda: launch.build_runner(cfg), test)
-    launch.leave_processes()
+    leave_processes()

@@ -25,6 +25,7 @@ def run(args: argparse.Namespace) -> int:
     from mmc2fmae.engine import launch
     from mmc2fmae.engine.failures import run_told
     from mmc2fmae.engine.interruption import Interruption, InterruptionHook
+    from mmc2fmae.engine.processes import leave_processes
     from mmc2fmae.parallel import end_with_parent
     from mmc2fmae.probes import apply_probes
     from mmc2fmae.torchrun import LEAVING, launcher_folder
@@ -47,5 +48,5 @@ def run(args: argparse.Namespace) -> int:
 
     with blame(args.config, launch.is_config_mistake):
         run_told(lambda: launch.build_runner(cfg), train)
-    launch.leave_processes()
+    leave_processes()
     return status

@@ -1,7 +1,6 @@
 """One entry point for every scope: from command-line options to a runner on whatever is there."""
 
 import argparse
-import gc
 import os
 import traceback
 from pathlib import Path
@@ -17,9 +16,12 @@ from mmc2fmae.checkpoints.finding import find_checkpoint, latest_checkpoint
 from mmc2fmae.datasets.bundle_folders import is_remote
 from mmc2fmae.datasets.bundles import holds_bundle
 from mmc2fmae.engine.cfg_options import apply_cfg_options
-from mmc2fmae.engine.console import KeptConfigHook, QuietRunner, RunTableHook, say
+from mmc2fmae.engine.console import say
 from mmc2fmae.engine.options import apply_classes, apply_options
 from mmc2fmae.engine.overrides import apply_settings, constructor_fields, constructors
+from mmc2fmae.engine.processes import count_processes, require_launcher
+from mmc2fmae.engine.run_table import RunTableHook
+from mmc2fmae.engine.runner import KeptConfigHook, QuietRunner
 from mmc2fmae.engine.sharding import require_shardable
 from mmc2fmae.engine.step_log import StepLogHook
 from mmc2fmae.engine.trackers import add_trackers
@@ -180,14 +182,6 @@ def _joined() -> dict:
     return dict(type='MMDistributedDataParallel', gradient_as_bucket_view=True)
 
 
-def leave_processes() -> None:
-    """Part from the other processes of a finished run; gloo's threads abort one that just exits."""
-    if torch.distributed.is_initialized():
-        gc.collect()  # the runner is a cycle; its wrapped model must go before what it speaks over
-        torch.distributed.barrier()
-        torch.distributed.destroy_process_group()
-
-
 def is_config_mistake(error: Exception) -> bool:
     """Tell whether a registry raised an error: a type or an argument that does not exist."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
@@ -312,56 +306,3 @@ def _accumulate(cfg: Config, total: int) -> None:
             f'{iters:,} iterations are {iters * step // total:,} steps of {total}: '
             f'--iters {iters * (total // step)} makes as many steps'
         )
-
-
-# What a starter of several processes tells each of them, and the launcher that reads it. Not
-# SLURM_NTASKS, which a shell of salloc has, too.
-_STARTED = dict(
-    pytorch=('TORCHELASTIC_RUN_ID', 'WORLD_SIZE', 'torchrun'),
-    slurm=('SLURM_PROCID', 'SLURM_STEP_NUM_TASKS', 'srun'),
-    mpi=('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'mpirun'),
-)
-
-
-def require_launcher(launcher: str) -> None:
-    """Refuse to be one of several processes that would each do the whole work in one folder.
-
-    Args:
-        launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
-
-    Raises:
-        ValueError: Several were started, and no launcher is given.
-    """
-    for name, (mark, size, starter) in _STARTED.items():
-        number = os.environ.get(size, '1')
-        if launcher == 'none' and mark in os.environ and number not in ('', '1'):
-            raise ValueError(
-                f'{starter} started {number} processes, each of which would do the whole work on '
-                f'its own in the same folder: add --launcher {name}, or start one process'
-            )
-
-
-def count_processes(launcher: str) -> int:
-    """Return how many processes train together.
-
-    What a Slurm shell or a container platform exports counts only where the launcher reads it.
-
-    Args:
-        launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
-
-    Raises:
-        ValueError: The launcher has not started this process.
-    """
-    if launcher == 'none':
-        return 1
-    variable, starter = dict(
-        pytorch=('WORLD_SIZE', 'torchrun'),
-        slurm=('SLURM_NTASKS', 'srun'),
-        mpi=('OMPI_COMM_WORLD_SIZE', 'mpirun'),
-    )[launcher]
-    if variable not in os.environ:
-        raise ValueError(
-            f'--launcher {launcher}: {variable} is not set, {starter} did not start this process; '
-            'start it by tools/dist_train.sh or tools/slurm_train.sh, or leave --launcher out'
-        )
-    return int(os.environ[variable])

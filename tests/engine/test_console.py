@@ -2,8 +2,6 @@
 
 import warnings
 
-import pytest
-
 from mmc2fmae.engine import console
 from tests.conftest import ROOT
 from tests.engine.test_finetune import RGB, SMALL, data  # noqa: F401  (fixture)
@@ -62,22 +60,6 @@ def test_warnings_that_matter_are_shown(config_file, tmp_path, capsys):
     run(config_file, '--work-dir', tmp_path / 'run', *FOUR, *skip)
     printed = capsys.readouterr().out
     assert 'WARNING - skipped unreadable sample' in printed and 'n0/img_00.JPEG' in printed
-
-
-def test_the_table_says_what_a_run_starts_from_and_how_a_batch_is_made(
-    config_file, tmp_path, capsys
-):
-    run(config_file, '--work-dir', tmp_path / 'a', *FOUR)
-    start = tmp_path / 'a/epoch_1.pth'
-    capsys.readouterr()
-    options = ('--init-from', start, '--total-batch', 6, *FOUR)
-    run(config_file, '--work-dir', tmp_path / 'b', *options)
-    printed = capsys.readouterr().out
-    assert f'starts from    weights of {start}' in printed
-    assert '1 process x 3 samples x accumulate 2 = 6' in printed
-    (tmp_path / 'a/epoch_1.pth').rename(tmp_path / 'a/epoch_0.pth')
-    with pytest.raises(FileNotFoundError):
-        run(config_file, '--work-dir', tmp_path / 'b', '--resume', start, *FOUR)
 
 
 def test_notices_of_thread_counts_are_not_shown(config_file, tmp_path, monkeypatch):

@@ -11,7 +11,6 @@ from PIL import Image
 
 from mmc2fmae.cli import main, run_options
 from mmc2fmae.engine import launch
-from mmc2fmae.engine.launch import require_launcher
 from mmc2fmae.errors import CheckpointMismatch
 from mmc2fmae.visualization import draw_run
 from tests.conftest import ROOT
@@ -302,45 +301,6 @@ def test_options_and_settings_of_the_command_line_are_applied_and_told(config_fi
     options = ['--cfg-options', 'model.bakbone.depth=3']
     with pytest.raises(ValueError, match='model has no bakbone; the nearest: backbone'):
         launch.load_config(parser.parse_args([str(config_file), *options]))
-
-
-STARTED = {
-    'torchrun': dict(TORCHELASTIC_RUN_ID='none', WORLD_SIZE='2', RANK='0'),
-    'srun': dict(SLURM_PROCID='0', SLURM_STEP_NUM_TASKS='2'),
-    'mpirun': dict(OMPI_COMM_WORLD_RANK='1', OMPI_COMM_WORLD_SIZE='2'),
-}
-NOT_STARTED = [
-    {},
-    dict(WORLD_SIZE='4'),  # what container platforms export
-    dict(SLURM_NTASKS='4'),  # in a shell of salloc
-    dict(SLURM_NTASKS='4', SLURM_PROCID='0'),  # in a script of sbatch
-    dict(STARTED['torchrun'], WORLD_SIZE='1'),
-]
-
-
-@pytest.fixture
-def alone(monkeypatch):
-    for names in STARTED.values():
-        for name in (*names, 'SLURM_NTASKS'):
-            monkeypatch.delenv(name, raising=False)
-    return monkeypatch
-
-
-@pytest.mark.parametrize('starter', STARTED)
-def test_processes_that_know_nothing_of_each_other_are_refused(starter, alone):
-    for name, value in STARTED[starter].items():
-        alone.setenv(name, value)
-    launcher = dict(torchrun='pytorch', srun='slurm', mpirun='mpi')[starter]
-    with pytest.raises(ValueError, match=f'{starter} started 2 processes, .*--launcher {launcher}'):
-        require_launcher('none')
-    require_launcher(launcher)
-
-
-@pytest.mark.parametrize('environment', NOT_STARTED)
-def test_a_single_process_needs_no_launcher(environment, alone):
-    for name, value in environment.items():
-        alone.setenv(name, value)
-    require_launcher('none')
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from mmpretrain.registry import MODELS
 
 import mmc2fmae  # noqa: F401
 from mmc2fmae import configs
-from mmc2fmae.engine.launch import count_processes
 from mmc2fmae.engine.option_classes import _categories
 from mmc2fmae.engine.options import apply_classes, apply_options
 from tests.conftest import ROOT
@@ -248,27 +247,6 @@ def test_a_run_by_options_alone_has_the_length_size_and_batch_that_it_was_told(
 def test_masks_of_another_grid_are_refused_and_not_read_from_other_samples(config_file, tmp_path):
     with pytest.raises(ValueError, match='masks have 64 patches, the model 4 x 4 = 16'):
         run(config_file, '--work-dir', tmp_path / 'run', 'ProgressiveMasking.patch_size=4')
-
-
-@pytest.mark.parametrize(
-    ('launcher', 'variables', 'expected'),
-    [
-        ('none', dict(SLURM_NTASKS='4'), 1),
-        ('none', dict(WORLD_SIZE='4'), 1),
-        ('pytorch', dict(WORLD_SIZE='2', SLURM_NTASKS='4'), 2),
-        ('slurm', dict(WORLD_SIZE='2', SLURM_NTASKS='4'), 4),
-        ('mpi', dict(OMPI_COMM_WORLD_SIZE='3'), 3),
-    ],
-)
-def test_processes_are_those_that_the_launcher_started(monkeypatch, launcher, variables, expected):
-    for name in ('WORLD_SIZE', 'SLURM_NTASKS', 'OMPI_COMM_WORLD_SIZE'):
-        monkeypatch.delenv(name, raising=False)
-    if launcher != 'none':
-        with pytest.raises(ValueError, match=r'is not set, .* did not start this process'):
-            count_processes(launcher)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert count_processes(launcher) == expected
 
 
 @pytest.mark.parametrize(

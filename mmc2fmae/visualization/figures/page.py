@@ -136,7 +136,8 @@ class Page:
                 y = self.height - 1.25 * _LINE
                 self._rectangle((start, y), end - start, 0, lw=0.5, ec='0.3', fc='none')
             for column, title in enumerate(titles, first):
-                self._text(self.x[column] + self.tile / 2, self.top - 0.55 * _LINE, title)
+                middle, y = self.x[column] + self.tile / 2, self.top - 0.55 * _LINE
+                self._text(middle, y, shorten(title, self.tile, 7))
             first += len(titles)
 
     def _write_bottom(self, legend_rows: int, bar: tuple[str, float] | None) -> None:

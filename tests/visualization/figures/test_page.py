@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from mmc2fmae.visualization.figures.page import Page, save_figure, shorten
@@ -72,3 +73,12 @@ def test_long_names_lose_their_middle():
     assert shorten('short', 1) == 'short'
     cut = shorten('a_very_long_name_of_a_file', 0.6)
     assert len(cut) <= 11 and cut.startswith('a_ver') and cut.endswith('_file')
+
+
+def test_titles_of_columns_keep_to_their_columns():
+    names = ['pretrain-one_long_name_of_a_run-s0', 'pretrain-another_long_name_of_a_run-s0']
+    page = Page([('', names)], ['row'], native=8)
+    renderer = FigureCanvasAgg(page.figure).get_renderer()
+    boxes = [t.get_window_extent(renderer) for t in page.figure.texts if 'pretr' in t.get_text()]
+    assert len(boxes) == 2
+    assert boxes[0].x1 < boxes[1].x0 and boxes[1].x1 <= page.figure.bbox.x1
