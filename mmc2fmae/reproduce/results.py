@@ -50,7 +50,13 @@ def read_result(work_dir: Path, stage: Stage) -> Json | None:
     """Return the result of a stage, None where it is not done, or its file is damaged."""
     path = stage_folder(work_dir, stage) / 'result.json'
     found = read_json(path)
-    if found is None or stage.protocol is None:
+    if found is None:
+        return None
+    left = (found.get('checkpoint') or {}).get('file', '')
+    if left.startswith('iter_') and training_length(stage)[0] == 'epoch':
+        set_aside(path, f'{left} was written within an epoch, not at the end of the training')
+        return None
+    if stage.protocol is None:
         return found
     lacking = [key for key in stage.protocol.metrics if key not in found['metrics']]
     if found['protocol'] is None or (found['protocol'] == stage.protocol.id and lacking):
@@ -221,8 +227,11 @@ def collect(
     )
     if stage.trains:
         path = latest_checkpoint(folder)
-        if path is None:
-            raise PlanError(f'{folder} holds no whole checkpoint: look at its log.txt')
+        if path is None or not is_trained(stage, folder):
+            raise PlanError(
+                f'{folder} holds no whole checkpoint of the end of its training: look at its '
+                'log.txt, run again to go on'
+            )
         size = path.stat().st_size
         result['checkpoint'] = dict(file=path.name, bytes=size, sha256=file_sha256(path))
     if stage.upstream is not None:
@@ -267,28 +276,36 @@ def _metrics(stage: Stage, folder: Path) -> dict[str, Json]:
     return {metric: _number(key, last[key], stage) for metric, key in keys.items()}
 
 
-def training_length(stage: Stage) -> int:
-    """Return the epochs of a training, or its iterations where it counts those."""
+def training_length(stage: Stage) -> tuple[str, int]:
+    """Return what a training counts, ``epoch`` or ``iter``, and how many of them it has."""
     train_cfg = stage.load_config().train_cfg
-    return int(train_cfg.get('max_iters') or train_cfg.max_epochs)
+    iters = train_cfg.get('max_iters')
+    return ('iter', int(iters)) if iters else ('epoch', int(train_cfg.max_epochs))
 
 
 def is_trained(stage: Stage, folder: Path) -> bool:
-    """Tell whether the last checkpoint of a training is there."""
+    """Tell whether the last checkpoint of a training is there.
+
+    A training over epochs that was interrupted within one leaves ``iter_N.pth``, too.
+    """
     path = latest_checkpoint(folder)
-    return path is not None and int(path.stem.rpartition('_')[2]) >= training_length(stage)
+    if path is None:
+        return False
+    unit, length = training_length(stage)
+    counted, _, number = path.stem.rpartition('_')
+    return counted == unit and int(number) >= length
 
 
 def final_metrics(stage: Stage, folder: Path) -> dict[str, float]:
     """Return what was logged of the trained model: by the last validation or by a later test."""
-    length = training_length(stage)
+    _, length = training_length(stage)
     found: Json = {}
-    for record in read_records(folder):
-        if record.get('step') == length:
-            found |= record
     for path in sorted(folder.glob('*/*.json')):
         if path.stem == path.parent.name:  # of tools/test.py
             found |= read_json(path) or {}
+    for record in read_records(folder):
+        if record.get('step') == length:
+            found |= record
     wanted = stage.protocol.metrics.values() if stage.protocol else ()
     return {key: found[key] for key in wanted if isinstance(found.get(key), int | float)}
 

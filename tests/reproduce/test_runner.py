@@ -155,6 +155,35 @@ def test_a_signal_stops_the_child_and_the_next_run_continues(bench):
     assert log.count('Epoch(train) [1]') == 1  # not from the beginning
 
 
+@pytest.mark.parametrize(
+    ('last', 'trained'),
+    [('iter_2', False), ('iter_900', False), ('epoch_1', False), ('epoch_2', True)],
+)
+def test_a_training_that_stands_within_an_epoch_is_not_at_its_end(bench, last, trained):
+    plan = bench.plan(rows=['a'])
+    run(bench, plan)
+    _start, end = plan.stages.values()
+    folder = results.stage_folder(bench.work_dir, end)
+    assert results.training_length(end) == ('epoch', 2)
+    written = results.latest_checkpoint(folder)
+    (folder / 'last_checkpoint').write_text(f'{last}.pth')
+    written.rename(folder / f'{last}.pth')
+    assert results.is_trained(end, folder) == trained
+    if not trained:
+        with pytest.raises(results.PlanError, match='no whole checkpoint of the end'):
+            results.collect(end, bench.work_dir, 'mini', 1.0, None, None)
+
+
+def test_a_result_of_a_training_within_an_epoch_is_set_aside(bench, capsys):
+    plan = bench.plan(rows=['a'])
+    run(bench, plan)
+    end = list(plan.stages.values())[1]
+    path = results.stage_folder(bench.work_dir, end) / 'result.json'
+    path.write_text(path.read_text().replace('"epoch_2.pth"', '"iter_7.pth"'))
+    assert results.state(bench.work_dir, end) == 'not run'
+    assert 'iter_7.pth was written within an epoch' in capsys.readouterr().err
+
+
 def test_five_kills_of_runner_and_children_leave_the_numbers_of_an_undisturbed_run(bench, tmp_path):
     plan = bench.plan('mini')
     run(bench, plan)
