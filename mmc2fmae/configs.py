@@ -180,3 +180,13 @@ def serve() -> None:
         return others(cfg_path, filename)
 
     Config._get_cfg_path = staticmethod(path_and_scope)
+
+
+def training_length(cfg: 'Config') -> tuple[str, int]:
+    """Return what a training counts, 'epoch' or 'iter', and how many of them it has.
+
+    Args:
+        cfg: Config with a ``train_cfg``.
+    """
+    iters = cfg.train_cfg.get('max_iters')
+    return ('iter', int(iters)) if iters else ('epoch', int(cfg.train_cfg.max_epochs))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mmc2fmae import configs
 from mmc2fmae.checkpoints import describe_module, describe_preprocessor, statement
 from mmc2fmae.checkpoints.files import METADATA_KEY, read_file, read_meta
-from mmc2fmae.checkpoints.finding import find_checkpoint
+from mmc2fmae.checkpoints.finding import find_checkpoint, progress_of
 from mmc2fmae.datasets.bundle_folders import is_remote
 from mmc2fmae.engine.run_log import read_records, read_scalars
 from mmc2fmae.errors import CheckpointMismatch
@@ -70,7 +70,8 @@ def export_run(
     environment = _copy_logs(folder, out)
     records = list(read_records(folder))
     _draw_curves(read_scalars(folder), records, out / 'curves.png')
-    card = model_card(folder.resolve().name, portable, model, records, environment, license)
+    name, at = folder.resolve().name, progress_of(checkpoint)
+    card = model_card(name, portable, model, records, environment, license, at)
     (out / 'README.md').write_text(card, encoding='utf-8')
     files = sorted(p for p in out.rglob('*') if p.is_file())
     sums = [f'{file_sha256(path)}  {path.relative_to(out).as_posix()}' for path in files]
@@ -174,7 +175,7 @@ def _draw_curves(scalars: list[dict], records: list[dict], path: Path) -> None:
     for name in [key for key in (scalars[-1] if scalars else ()) if 'loss' in key]:
         points = [(r['step'], r[name]) for r in scalars if name in r]
         losses.plot(*zip(*points, strict=True), label=name)
-    for name in final_metrics(records):
+    for name in last_validation(records):
         points = [(r['step'], r[name]) for r in records if name in r]
         metrics.plot(*zip(*points, strict=True), marker='.', label=name)
     for axes, title in ((losses, 'Training'), (metrics, 'Validation')):
@@ -186,13 +187,15 @@ def _draw_curves(scalars: list[dict], records: list[dict], path: Path) -> None:
     plt.close(figure)
 
 
-def final_metrics(records: list[dict]) -> dict[str, float]:
+def last_validation(records: list[dict], step: int | None = None) -> dict[str, float]:
     """Return what the last validation of a run found, {} without one.
 
     Args:
         records: All records of the run's log, in order.
+        step: Epoch, or iteration, of the validation; None takes any.
     """
     measured = [r for r in records if 'loss' not in r and any('/' in k or k in TASKS for k in r)]
+    measured = [r for r in measured if step is None or r.get('step') == step]
     last = measured[-1] if measured else {}
     return {k: v for k, v in last.items() if k not in ('data_time', 'time', 'step', 'epoch')}
 
@@ -204,6 +207,7 @@ def model_card(
     records: list[dict],
     environment: dict[str, Any],
     license: str | None,
+    progress: tuple[str, int] | None,
 ) -> str:
     """Return a model card in Hugging Face's format: metadata as YAML, then text.
 
@@ -214,10 +218,16 @@ def model_card(
         records: Records of its log.
         environment: Versions, commit and hardware of its last part.
         license: SPDX name, or None.
+        progress: Where the training stood; see
+            :func:`mmc2fmae.checkpoints.finding.progress_of`. What was measured at another place is
+            left out.
     """
-    metrics = final_metrics(records)
+    unit, _ = configs.training_length(cfg)
+    at, step = progress or ('', 0)
+    metrics = last_validation(records, step) if at == unit else {}
     known = {key: TASKS[key] for key in metrics if key in TASKS}
-    task = next(iter(known.values()), ('image-feature-extraction', ''))[0]
+    tasks = [TASKS[key][0] for key in last_validation(records) if key in TASKS]
+    task = tasks[0] if tasks else 'image-feature-extraction'
     algorithm = type(model).__name__
     lines = ['---', *([f'license: {license}'] if license else []), 'library_name: mmc2fmae']
     lines += [f'pipeline_tag: {task}', 'tags:', '- mmc2fmae']
@@ -232,13 +242,14 @@ def model_card(
                 f'      name: {json.dumps(key)}',
             ]  # fmt: skip
     number = sum(p.numel() for p in model.parameters())
+    batch = cfg.get('auto_scale_lr', {}).get('base_batch_size', '?')
     versions = environment.get('versions', {})
     hardware = environment.get('hardware', {})
     lines += [
         '---', '', f'# {name}', '',
         f'{algorithm}, {number / 1e6:.1f} M parameters, trained with '
         f'mmc2fmae {versions.get("mmc2fmae", "")} (C2FMAE, arXiv 2603.09955) on {data}: '
-        f'{_length(cfg)}, total batch {cfg.get("auto_scale_lr", {}).get("base_batch_size", "?")}, '
+        f'{_length(cfg, progress)}, total batch {batch}, '
         f'learning rate {cfg.optim_wrapper.optimizer.lr:g}. All settings: `config.py`; logs: '
         '`logs/`, `curves.png`.', '',
     ]  # fmt: skip
@@ -247,7 +258,7 @@ def model_card(
         lines += [f'| {key} | {value:.6g} |' for key, value in metrics.items()] + ['']
     lines += ['```bash', "pip install 'mmc2fmae[lite]'"]
     if cfg.get('test_dataloader'):
-        lines += ['mmc2fmae test . --data-root DATA       # the numbers above']
+        lines += ['mmc2fmae test . --data-root DATA' + '       # the numbers above' * bool(metrics)]
     lines += [
         'mmc2fmae features . PHOTOGRAPHS OUT', 'sha256sum -c SHA256SUMS', '```', '', '```python',
         'import mmc2fmae', '', "encoder, preprocessing = mmc2fmae.load_encoder('.')", '```', '',
@@ -266,8 +277,14 @@ def _dataset_name(cfg: Config) -> str:
     return Path(str(root)).name
 
 
-def _length(cfg: Config) -> str:
-    train = cfg.train_cfg
-    if 'max_iters' in train:
-        return f'{train.max_iters:,} iterations'
-    return f'{train.max_epochs:,} epochs'
+_UNITS = dict(epoch='epochs', iter='iterations')
+
+
+def _length(cfg: Config, progress: tuple[str, int] | None) -> str:
+    """Say how long a training was, and where it stood if that is not its end."""
+    unit, length = configs.training_length(cfg)
+    text = f'{length:,} {_UNITS[unit]}'
+    if progress is None:
+        return f'a training of {text}'
+    counted, number = progress
+    return text if progress == (unit, length) else f'{number:,} {_UNITS[counted]} of {text}'

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from mmc2fmae.checkpoints import build_backbone
 from mmc2fmae.cli import main
 from mmc2fmae.errors import CheckpointMismatch
-from mmc2fmae.sharing import export_run, final_metrics, without_places
+from mmc2fmae.sharing import export_run, last_validation, without_places
 from tests.test_dense_configs import CONFIGS, run
 
 SMALL = [
@@ -71,6 +71,26 @@ def test_the_folder_evaluates_to_the_numbers_of_its_card(trained, scenes, tmp_pa
         assert result['metrics'][0]['value'] == pytest.approx(measured)
     finally:
         shutil.move(tmp_path / 'gone', trained)
+
+
+@pytest.mark.parametrize(
+    ('name', 'told', 'measured'),
+    [
+        ('epoch_1', ': 1 epochs of 2 epochs, total batch', True),
+        ('iter_1', ': 1 iterations of 2 epochs, total batch', False),  # within an epoch
+        ('renamed', ': a training of 2 epochs, total batch', False),
+    ],
+)
+def test_weights_from_the_middle_of_a_training_are_said_to_be_so(
+    trained, tmp_path, name, told, measured
+):
+    run = shutil.copytree(trained, tmp_path / 'run')
+    (run / 'epoch_2.pth').rename(run / f'{name}.pth')
+    export_run(run / f'{name}.pth', tmp_path / 'out')
+    card = (tmp_path / 'out/README.md').read_text()
+    assert told in card
+    # What other weights reached is left out.
+    assert ('model-index' in card) == ('last validation' in card) == measured
 
 
 def test_checksums_are_those_of_the_files_and_no_place_is_left(trained, tmp_path):
@@ -139,5 +159,5 @@ def test_the_last_validation_counts_and_a_pretraining_has_none():
         {'mIoU': 12.0, 'aAcc': 50.0, 'time': 1.0, 'step': 10},
         {'loss': 0.5, 'step': 11},
     ]
-    assert final_metrics(log) == {'mIoU': 12.0, 'aAcc': 50.0}
-    assert final_metrics(log[:1]) == {}
+    assert last_validation(log) == {'mIoU': 12.0, 'aAcc': 50.0}
+    assert last_validation(log[:1]) == {}

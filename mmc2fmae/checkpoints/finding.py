@@ -15,6 +15,16 @@ FOLDER_FILES = (*FOLDER_WEIGHTS, *(f'{name}.index.json' for name in FOLDER_WEIGH
 LAST = 'last_checkpoint'  # in which a run notes what it wrote last
 
 
+def progress_of(checkpoint: AnyPath) -> tuple[str, int] | None:
+    """Return where a training stood: ('epoch', 3), or ('iter', 108), which may be within an epoch.
+
+    Args:
+        checkpoint: File, as a run names it; None for another name.
+    """
+    found = re.fullmatch(r'(epoch|iter)_(\d+)', Path(checkpoint).stem)
+    return (found[1], int(found[2])) if found else None
+
+
 def run_checkpoints(work_dir: AnyPath) -> list[Path]:
     """Return the checkpoints of a run, the one that it wrote last first.
 
@@ -23,8 +33,8 @@ def run_checkpoints(work_dir: AnyPath) -> list[Path]:
             in ``last_checkpoint`` goes by its number.
     """
     folder = Path(work_dir)
-    found = [(re.fullmatch(r'(?:epoch|iter)_(\d+)', p.stem), p) for p in folder.glob('*.pth')]
-    paths = [p for _, p in sorted(((int(m[1]), p) for m, p in found if m), reverse=True)]
+    found = [(progress_of(path), path) for path in folder.glob('*.pth')]
+    paths = [p for _, p in sorted(((at[1], p) for at, p in found if at), reverse=True)]
     try:
         noted = Path((folder / LAST).read_text(encoding='utf-8').strip()).name
     except (OSError, ValueError):  # none, or no text

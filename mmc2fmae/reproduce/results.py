@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mmc2fmae import env
-from mmc2fmae.checkpoints.finding import latest_checkpoint
-from mmc2fmae.configs import ROOT
+from mmc2fmae.checkpoints.finding import latest_checkpoint, progress_of
+from mmc2fmae.configs import ROOT, training_length
 from mmc2fmae.engine.run_log import read_records
 from mmc2fmae.evaluation.robustness_report import own_score
 from mmc2fmae.files import file_sha256, write_atomically
@@ -53,7 +53,7 @@ def read_result(work_dir: Path, stage: Stage) -> Json | None:
     if found is None:
         return None
     left = (found.get('checkpoint') or {}).get('file', '')
-    if left.startswith('iter_') and training_length(stage)[0] == 'epoch':
+    if left.startswith('iter_') and training_length(stage.load_config())[0] == 'epoch':
         set_aside(path, f'{left} was written within an epoch, not at the end of the training')
         return None
     if stage.protocol is None:
@@ -276,29 +276,20 @@ def _metrics(stage: Stage, folder: Path) -> dict[str, Json]:
     return {metric: _number(key, last[key], stage) for metric, key in keys.items()}
 
 
-def training_length(stage: Stage) -> tuple[str, int]:
-    """Return what a training counts, ``epoch`` or ``iter``, and how many of them it has."""
-    train_cfg = stage.load_config().train_cfg
-    iters = train_cfg.get('max_iters')
-    return ('iter', int(iters)) if iters else ('epoch', int(train_cfg.max_epochs))
-
-
 def is_trained(stage: Stage, folder: Path) -> bool:
     """Tell whether the last checkpoint of a training is there.
 
     A training over epochs that was interrupted within one leaves ``iter_N.pth``, too.
     """
     path = latest_checkpoint(folder)
-    if path is None:
-        return False
-    unit, length = training_length(stage)
-    counted, _, number = path.stem.rpartition('_')
-    return counted == unit and int(number) >= length
+    counted, number = (progress_of(path) if path else None) or ('', 0)
+    unit, length = training_length(stage.load_config())
+    return counted == unit and number >= length
 
 
 def final_metrics(stage: Stage, folder: Path) -> dict[str, float]:
     """Return what was logged of the trained model: by the last validation or by a later test."""
-    _, length = training_length(stage)
+    _, length = training_length(stage.load_config())
     found: Json = {}
     for path in sorted(folder.glob('*/*.json')):
         if path.stem == path.parent.name:  # of tools/test.py

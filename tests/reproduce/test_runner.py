@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from mmc2fmae.configs import training_length
 from mmc2fmae.reproduce import commands, results, runner
 from mmc2fmae.reproduce.lock import AlreadyRunning, WorkDirLock
 from mmc2fmae.reproduce.report import make_report
@@ -164,7 +165,7 @@ def test_a_training_that_stands_within_an_epoch_is_not_at_its_end(bench, last, t
     run(bench, plan)
     _start, end = plan.stages.values()
     folder = results.stage_folder(bench.work_dir, end)
-    assert results.training_length(end) == ('epoch', 2)
+    assert training_length(end.load_config()) == ('epoch', 2)
     written = results.latest_checkpoint(folder)
     (folder / 'last_checkpoint').write_text(f'{last}.pth')
     written.rename(folder / f'{last}.pth')
