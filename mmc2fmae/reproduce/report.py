@@ -212,6 +212,13 @@ def _warnings(report: Report, smoke: Sequence[str]) -> Iterator[str]:
         yield f'results come from different commits: {", ".join(texts)}'
     elif any(result['dirty'] for result in report.results.values()):
         yield 'the checkout had changes that are not committed'
+    begun = [
+        f'{key} ({", ".join(result["commits_before"])})'
+        for key, result in report.results.items()
+        if result.get('commits_before')
+    ]
+    if begun:
+        yield f'trained in parts, the earlier ones at another commit: {"; ".join(begun)}'
     machines = {hardware(result): None for result in report.results.values()}
     if len(machines) > 1:
         yield f'results come from different machines: {"; ".join(machines)}'

@@ -219,6 +219,7 @@ def collect(
         memory_mib=dict(host=memory_mib and round(memory_mib), gpu=gpu if has_gpu else None),
         commit=environment.get('commit'),
         dirty=environment.get('dirty'),
+        commits_before=_commits_before(folder),
         versions=environment.get('versions', {}),
         python=environment.get('python'),
         hardware=environment.get('hardware', {}),
@@ -259,6 +260,13 @@ def _environment(folder: Path) -> Json:
         return read_json(record) or {}
     report = read_json(folder / 'robustness.json') or read_json(folder / 'robustness_smoke.json')
     return (report or {}).get('environment') or env.collect()  # drawing scenes records none
+
+
+def _commits_before(folder: Path) -> list[str]:
+    """Return what the earlier parts of an interrupted training ran, where it is another commit."""
+    parts = [read_json(path) or {} for path in sorted(folder.glob('*/environment.json'))]
+    found = [f'{p.get("commit")}{" with changes" * bool(p.get("dirty"))}' for p in parts]
+    return [commit for commit in dict.fromkeys(found) if commit != found[-1]]
 
 
 def _metrics(stage: Stage, folder: Path) -> dict[str, Json]:

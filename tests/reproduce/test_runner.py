@@ -156,6 +156,23 @@ def test_a_signal_stops_the_child_and_the_next_run_continues(bench):
     assert log.count('Epoch(train) [1]') == 1  # not from the beginning
 
 
+def test_the_commits_of_all_parts_of_a_training_are_recorded(bench):
+    plan = bench.plan(rows=['scratch'])
+    run(bench, plan)
+    (stage,) = plan.stages.values()
+    folder = results.stage_folder(bench.work_dir, stage)
+    (record,) = folder.glob('*/environment.json')
+    earlier = folder / '0/environment.json'
+    earlier.parent.mkdir()
+    earlier.write_text(record.read_text().replace('c' * 40, 'b' * 40))
+    found = results.collect(stage, bench.work_dir, 'mini', 1.0, None, None)
+    assert (found['commit'], found['commits_before']) == ('c' * 40, ['b' * 40])
+    results.write_json(found, folder / 'result.json')
+    report = make_report(plan, bench.work_dir)
+    said = f'{stage.key} ({"b" * 40})'
+    assert any(line.endswith(f'at another commit: {said}') for line in report.warnings)
+
+
 @pytest.mark.parametrize(
     ('last', 'trained'),
     [('iter_2', False), ('iter_900', False), ('epoch_1', False), ('epoch_2', True)],
