@@ -205,20 +205,15 @@ def _refuse_mixture(report: Report, table: Table) -> None:
 def _warnings(report: Report, smoke: Sequence[str]) -> Iterator[str]:
     commits: dict[str, list[str]] = {}
     for key, result in report.results.items():
-        text = str(result['commit'])[:12] + (' with changes' if result['dirty'] else '')
+        text = results.short_commit(result['commit'], 12) + (
+            ' with changes' if result['dirty'] else ''
+        )
         commits.setdefault(text, []).append(key)
     if len(commits) > 1:
         texts = [f'{commit} ({len(keys)} stages)' for commit, keys in commits.items()]
         yield f'results come from different commits: {", ".join(texts)}'
     elif any(result['dirty'] for result in report.results.values()):
         yield 'the checkout had changes that are not committed'
-    begun = [
-        f'{key} ({", ".join(result["commits_before"])})'
-        for key, result in report.results.items()
-        if result.get('commits_before')
-    ]
-    if begun:
-        yield f'trained in parts, the earlier ones at another commit: {"; ".join(begun)}'
     machines = {hardware(result): None for result in report.results.values()}
     if len(machines) > 1:
         yield f'results come from different machines: {"; ".join(machines)}'

@@ -155,7 +155,7 @@ def stage_table(report: Report) -> tuple[list[str], list[list[str]]]:
                 '' if result['seed'] is None else str(result['seed']),
                 f'{result["seconds"]:.0f} s',
                 f'{size:.0f} MiB {"GPU" if memory["gpu"] else "host"}' if size else '',
-                str(result['commit'])[:8] + dirty,
+                results.short_commit(result['commit'], 8) + dirty,
                 result['checkpoint']['sha256'][:12] if result['checkpoint'] else '',
                 hardware(result),
             ]

@@ -217,9 +217,7 @@ def collect(
         seconds=round(seconds, 1),
         cpu_seconds=cpu_seconds and round(cpu_seconds, 1),
         memory_mib=dict(host=memory_mib and round(memory_mib), gpu=gpu if has_gpu else None),
-        commit=environment.get('commit'),
-        dirty=environment.get('dirty'),
-        commits_before=_commits_before(folder),
+        **_commits(folder, environment),
         versions=environment.get('versions', {}),
         python=environment.get('python'),
         hardware=environment.get('hardware', {}),
@@ -262,11 +260,18 @@ def _environment(folder: Path) -> Json:
     return (report or {}).get('environment') or env.collect()  # drawing scenes records none
 
 
-def _commits_before(folder: Path) -> list[str]:
-    """Return what the earlier parts of an interrupted training ran, where it is another commit."""
+def _commits(folder: Path, environment: Json) -> Json:
+    """Return ``commit`` and ``dirty`` of all parts of a training, ``aaa then bbb``."""
     parts = [read_json(path) or {} for path in sorted(folder.glob('*/environment.json'))]
-    found = [f'{p.get("commit")}{" with changes" * bool(p.get("dirty"))}' for p in parts]
-    return [commit for commit in dict.fromkeys(found) if commit != found[-1]]
+    parts = parts or [environment]
+    commits = dict.fromkeys(part['commit'] for part in parts if part.get('commit'))
+    known = [part['dirty'] for part in parts if part.get('dirty') is not None]
+    return dict(commit=' then '.join(commits) or None, dirty=any(known) if known else None)
+
+
+def short_commit(commit: str | None, letters: int) -> str:
+    """Shorten the commits of a result."""
+    return ' then '.join(part[:letters] for part in str(commit).split(' then '))
 
 
 def _metrics(stage: Stage, folder: Path) -> dict[str, Json]:
