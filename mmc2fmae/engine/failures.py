@@ -9,6 +9,7 @@ import torch
 from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 
+from mmc2fmae.engine.sharding import is_sharded, own_part
 from mmc2fmae.errors import RunStopped, shown
 
 _LOST = re.compile(r'\bgloo\b|\bnccl\b|TCPStore|Connection (closed|reset|refused)', re.IGNORECASE)
@@ -91,18 +92,25 @@ def _out_of_memory(error: Exception, runner: Runner | None) -> str:
         others.append('--cfg-options model.backbone.checkpointing=True')
     if runner.cfg.optim_wrapper.get('type') != 'AmpOptimWrapper':
         others.append('--amp')
+    if not fits and get_world_size() > 1 and not is_sharded(runner.model):
+        others.append('--shard')
     return '; '.join(parts) + (f'; or {" or ".join(others)}' if others else '') + f' ({said})'
 
 
 def fixed_bytes(runner: Runner) -> int:
-    """Return what a training keeps between steps: weights, gradients, state of the optimizer."""
+    """Return what a process keeps between steps: weights, gradients, state of the optimizer."""
     weights = list(runner.model.parameters())
-    kept = sum(p.numel() * p.element_size() for p in weights)
-    kept += sum(p.numel() * p.element_size() for p in weights if p.requires_grad)
+    trained = [p for p in weights if p.requires_grad]
+    kept = sum(map(_bytes, weights)) + sum(map(_bytes, trained))
     optimizer = getattr(runner.optim_wrapper, 'optimizer', None)
     state = [v for values in getattr(optimizer, 'state', {}).values() for v in values.values()]
-    held = sum(v.numel() * v.element_size() for v in state if isinstance(v, torch.Tensor))
-    return kept + (held or 2 * sum(p.numel() * 4 for p in weights if p.requires_grad))
+    held = sum(_bytes(v) for v in state if isinstance(v, torch.Tensor))
+    return kept + (held or 2 * sum(4 * own_part(p).numel() for p in trained))
+
+
+def _bytes(value: torch.Tensor) -> int:
+    part = own_part(value)
+    return part.numel() * part.element_size()
 
 
 def fitting_batch(batch: int, fixed: int, peak: int, whole: int) -> int:

@@ -87,6 +87,11 @@ def whole_tensor(value: Any) -> Any:
     return value.full_tensor() if isinstance(value, DTensor) else value
 
 
+def own_part(value: Tensor) -> Tensor:
+    """Return what of a tensor this process keeps."""
+    return value.to_local() if isinstance(value, DTensor) else value
+
+
 @contextmanager
 def whole_states(model: nn.Module, optimizer: torch.optim.Optimizer, keep: bool) -> Iterator[None]:
     """Let the state dicts of a model in parts and of its optimizer be whole, on the CPU.

@@ -1,6 +1,7 @@
 """Weights, gradients and optimizer in parts: steps and files are those of a model that is whole."""
 
 from copy import deepcopy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from mmengine.config import Config
 from torch import distributed, nn
 from torch.distributed.tensor import DTensor
 
+from mmc2fmae.engine.failures import fixed_bytes
 from mmc2fmae.engine.sharding import (
     divide_loaded,
     is_sharded,
@@ -72,6 +74,17 @@ def test_parts_start_from_whole_states_and_are_saved_as_such(joined):
     weight = parts.state_dict()['1.weight']
     assert isinstance(weight, DTensor)  # and parts they are again
     assert torch.equal(whole_tensor(weight), expected['1.weight'])
+
+
+def test_a_process_counts_the_bytes_that_it_keeps(joined, monkeypatch):
+    model, optimizer = divided(0)
+    runner = SimpleNamespace(model=model, optim_wrapper=SimpleNamespace(optimizer=optimizer))
+    whole = fixed_bytes(runner)
+    number = sum(p.numel() for p in model.parameters())
+    assert whole == 16 * number
+    # As if another process kept every other number.
+    monkeypatch.setattr(DTensor, 'to_local', lambda self: self._local_tensor.flatten()[::2])
+    assert 0.5 * whole <= fixed_bytes(runner) < 0.6 * whole
 
 
 def test_a_process_that_does_not_save_keeps_nothing(joined):
