@@ -2,6 +2,7 @@
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -115,16 +116,21 @@ def draw_curves(figure: SubFigure, scalars: list[dict]) -> None:
     }
     for number, (name, values) in enumerate(weights.items()):
         curriculum.plot(epochs, values, ':', color=f'C{number}', label=name)
-    for number, (name, about) in enumerate(KINDS.items()):
-        shares = [r.get(f'masked_{name}', np.nan) for r in scalars]  # not in older runs
-        curriculum.plot(epochs, shares, marker='.', color=f'C{number}', label=f'masked, {about}')
-    hidden = [r.get('objects_hidden', np.nan) for r in scalars]
-    curriculum.plot(epochs, hidden, '--', color='black', label='all objects hidden')
+    saw: dict[str, dict[str, Any]] = {
+        f'masked_{name}': dict(marker='.', color=f'C{number}', label=f'masked, {about}')
+        for number, (name, about) in enumerate(KINDS.items())
+    }
+    saw['objects_hidden'] = dict(linestyle='--', color='black', label='all objects hidden')
+    for name, style in saw.items():
+        seen = np.array([r.get(name, np.nan) for r in scalars])
+        if np.isfinite(seen).any():  # older runs did not log it
+            curriculum.plot(epochs, seen, **style)
     curriculum.set(
         xlabel='epoch', ylabel='coefficient, share', title='Masking curriculum (Eq. 10, Fig. 3)'
     )
     curriculum.grid(alpha=0.3)
-    curriculum.legend(fontsize=7, loc='center right')
+    lines = curriculum.get_legend_handles_labels()  # beside them, as curves are everywhere
+    figure.legend(*lines, loc='outside lower right', ncols=4, fontsize=7)
     if names:
         losses.legend(fontsize=8)
 
