@@ -120,13 +120,7 @@ def apply_train_options(cfg: Config, args: argparse.Namespace) -> None:
             f'({accumulated} passes a step): give --total-batch, which keeps the rate, or '
             '--auto-scale-lr and accumulative_counts=1'
         )
-    processes = count_processes(cfg.launcher)
-    if args.shard or (cfg.get('shard') and processes > 1):
-        require_shardable(cfg, processes)
-        cfg.shard = True
-        cfg.pop('model_wrapper_cfg', None)
-    else:  # one process goes on where several were
-        cfg.pop('shard', None)
+    _shard(cfg, args.shard)
     cfg.load_from = args.init_from or cfg.get('load_from')
     resume = args.resume
     if cfg.get('resume') and not (resume or args.init_from):  # a config may ask for it, too
@@ -230,6 +224,17 @@ def _fill_backbone(cfg: Config, checkpoint: str, which: str | None) -> None:
     if _learns_labels(cfg):
         init['new_labels'] = True
     cfg.model.backbone.init_cfg = init
+
+
+def _shard(cfg: Config, asked: bool) -> None:
+    """Let a training divide its model, where an option or the config asks for it."""
+    processes = count_processes(cfg.launcher)
+    if asked or (cfg.get('shard') and processes > 1):
+        require_shardable(cfg, processes)
+        cfg.shard = True
+        cfg.pop('model_wrapper_cfg', None)
+    else:  # one process goes on where several were
+        cfg.pop('shard', None)
 
 
 def _replay_nan(cfg: Config, compiled: bool) -> None:

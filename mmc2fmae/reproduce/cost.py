@@ -13,6 +13,7 @@ from mmengine.registry import MODELS, DefaultScope
 from mmpretrain.models import MAE
 from torch.utils.flop_counter import FlopCounterMode
 
+from mmc2fmae.configs import training_length
 from mmc2fmae.models import MultiGranularClassifier, SemanticMIM
 from mmc2fmae.reproduce import configs
 from mmc2fmae.reproduce.plan import Plan, Stage
@@ -116,14 +117,13 @@ def seen_images(cfg: Config, epoch: int) -> int:
         cfg: Its config.
         epoch: Images of one epoch.
     """
-    if 'max_iters' in cfg.train_cfg:
-        return int(cfg.train_cfg.max_iters * cfg.auto_scale_lr.base_batch_size)
-    return int(cfg.train_cfg.max_epochs * epoch)
+    unit, length = training_length(cfg)
+    return length * int(cfg.auto_scale_lr.base_batch_size if unit == 'iter' else epoch)
 
 
 def validations(cfg: Config) -> int:
     """Return how often a training validates."""
-    length: int = cfg.train_cfg.get('max_iters') or cfg.train_cfg.max_epochs
+    _, length = training_length(cfg)
     return max(length // int(cfg.train_cfg.get('val_interval', 1)), 1)
 
 

@@ -301,7 +301,7 @@ def is_trained(stage: Stage, folder: Path) -> bool:
 
 
 def final_metrics(stage: Stage, folder: Path) -> dict[str, float]:
-    """Return what was logged of the trained model: by the last validation or by a later test."""
+    """Return what was logged of the trained model: by its last validation, or else by a test."""
     _, length = training_length(stage.load_config())
     found: Json = {}
     for path in sorted(folder.glob('*/*.json')):
