@@ -205,9 +205,7 @@ def _refuse_mixture(report: Report, table: Table) -> None:
 def _warnings(report: Report, smoke: Sequence[str]) -> Iterator[str]:
     commits: dict[str, list[str]] = {}
     for key, result in report.results.items():
-        text = results.short_commit(result['commit'], 12) + (
-            ' with changes' if result['dirty'] else ''
-        )
+        text = short_commit(result['commit'], 12) + (' with changes' if result['dirty'] else '')
         commits.setdefault(text, []).append(key)
     if len(commits) > 1:
         texts = [f'{commit} ({len(keys)} stages)' for commit, keys in commits.items()]
@@ -254,3 +252,8 @@ def gain(
 
 def _minus(left: float | None, right: float | None) -> float | None:
     return None if left is None or right is None else left - right
+
+
+def short_commit(commit: str | None, letters: int) -> str:
+    """Shorten the commits of a result."""
+    return ' then '.join(part[:letters] for part in str(commit).split(' then '))

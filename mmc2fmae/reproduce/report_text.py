@@ -9,7 +9,15 @@ from typing import Any
 from mmc2fmae.reproduce import results
 from mmc2fmae.reproduce.differences import difference_table
 from mmc2fmae.reproduce.plan import Stage
-from mmc2fmae.reproduce.report import Line, Report, gain, hardware, measures, stages_of
+from mmc2fmae.reproduce.report import (
+    Line,
+    Report,
+    gain,
+    hardware,
+    measures,
+    short_commit,
+    stages_of,
+)
 from mmc2fmae.reproduce.tables import Metric, Table
 
 COLUMNS = (
@@ -155,7 +163,7 @@ def stage_table(report: Report) -> tuple[list[str], list[list[str]]]:
                 '' if result['seed'] is None else str(result['seed']),
                 f'{result["seconds"]:.0f} s',
                 f'{size:.0f} MiB {"GPU" if memory["gpu"] else "host"}' if size else '',
-                results.short_commit(result['commit'], 8) + dirty,
+                short_commit(result['commit'], 8) + dirty,
                 result['checkpoint']['sha256'][:12] if result['checkpoint'] else '',
                 hardware(result),
             ]

@@ -13,6 +13,7 @@ from pathlib import Path
 from mmc2fmae.configs import CHECKOUT
 from mmc2fmae.env import collect as collect_environment
 from mmc2fmae.reproduce import results
+from mmc2fmae.reproduce.collect import collect, describe
 from mmc2fmae.reproduce.commands import RunOptions, command, environment
 from mmc2fmae.reproduce.cost import Cost
 from mmc2fmae.reproduce.lock import PATIENCE, WorkDirLock
@@ -214,7 +215,7 @@ class _Runner:
                 seconds = sum(attempt['seconds'] for attempt in _attempts(child.folder))
                 preset = self.plan.preset.name
                 work_dir = self.options.work_dir
-                found = results.collect(stage, work_dir, preset, seconds, memory, cpu)
+                found = collect(stage, work_dir, preset, seconds, memory, cpu)
                 results.write_json(found, child.folder / 'result.json')
             except Exception as problem:  # whatever it is, the other stages go on
                 code, error = 1, str(problem)
@@ -264,7 +265,7 @@ class _Runner:
                 last = _modified(folder / 'log.txt', attempt['started'])
                 attempt['seconds'] = round(max(last - attempt['started'], 0), 1)
         attempts.append(dict(started=time.time()))
-        results.write_json(results.describe(stage) | dict(attempts=attempts), folder / 'stage.json')
+        results.write_json(describe(stage) | dict(attempts=attempts), folder / 'stage.json')
 
 
 def _attempts(folder: Path) -> list[results.Json]:

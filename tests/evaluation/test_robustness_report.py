@@ -3,7 +3,7 @@ import json
 import pytest
 
 from mmc2fmae.evaluation.robustness_report import own_score, summarise_score
-from mmc2fmae.reproduce.results import _of_set
+from mmc2fmae.reproduce.collect import _of_set
 
 ALL, OWN = dict(value=50.0, standard_error=1.0), dict(value=75.0, standard_error=2.0)
 

@@ -10,6 +10,7 @@ import pytest
 
 from mmc2fmae.configs import training_length
 from mmc2fmae.reproduce import commands, results, runner
+from mmc2fmae.reproduce.collect import collect, final_metrics
 from mmc2fmae.reproduce.lock import AlreadyRunning, WorkDirLock
 from mmc2fmae.reproduce.report import make_report
 from mmc2fmae.reproduce.report_text import to_csv, to_markdown
@@ -165,7 +166,7 @@ def test_the_commits_of_all_parts_of_a_training_are_recorded(bench):
     earlier = folder / '0/environment.json'
     earlier.parent.mkdir()
     earlier.write_text(record.read_text().replace('c' * 40, 'b' * 40))
-    found = results.collect(stage, bench.work_dir, 'mini', 1.0, None, None)
+    found = collect(stage, bench.work_dir, 'mini', 1.0, None, None)
     assert found['commit'] == f'{"b" * 40} then {"c" * 40}'
     results.write_json(found, folder / 'result.json')
     text = to_markdown(make_report(plan, bench.work_dir), bench.work_dir)
@@ -188,7 +189,7 @@ def test_a_training_that_stands_within_an_epoch_is_not_at_its_end(bench, last, t
     assert results.is_trained(end, folder) == trained
     if not trained:
         with pytest.raises(results.PlanError, match='no whole checkpoint of the end'):
-            results.collect(end, bench.work_dir, 'mini', 1.0, None, None)
+            collect(end, bench.work_dir, 'mini', 1.0, None, None)
 
 
 def test_a_result_of_a_training_within_an_epoch_is_set_aside(bench, capsys):
@@ -266,7 +267,7 @@ def test_a_training_that_ended_without_its_result_is_not_repeated(bench):
     logs = folder / '20270101_000000'  # what that tool leaves is read like a validation
     logs.mkdir()
     (logs / '20270101_000000.json').write_text('{"accuracy/top1": 12.5, "time": 1}')
-    assert results.final_metrics(tuned, folder) == {'accuracy/top1': 12.5}
+    assert final_metrics(tuned, folder) == {'accuracy/top1': 12.5}
 
 
 def test_a_stage_whose_process_ended_needs_its_result_alone(bench):
