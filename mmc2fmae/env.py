@@ -121,7 +121,7 @@ def other_checkout(folder: Path) -> tuple[str, str] | None:
     """
     for root in (folder, *folder.parents):
         own = root / 'mmc2fmae'
-        if not (own / 'compat.py').is_file():
+        if not (own / 'env.py').is_file():
             continue
         if own.resolve() == configs.PACKAGE.resolve():
             return None

@@ -110,7 +110,7 @@ def test_the_report_names_the_package_and_a_checkout_of_another_version(tmp_path
     own = tmp_path / 'mmc2fmae'
     own.mkdir()
     (own / '__init__.py').write_text("__version__ = '0.0.1'\n")
-    (own / 'compat.py').touch()
+    (own / 'env.py').touch()
     inner = tmp_path / 'configs'
     inner.mkdir()
     detail, fix = env.other_checkout(inner)

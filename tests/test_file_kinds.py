@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import save
 
 from mmc2fmae.checkpoints.files import read_file
-from mmc2fmae.compat import load_from_local
+from mmc2fmae.compat.checkpoints import load_from_local
 from mmc2fmae.errors import CheckpointMismatch
 
 WEIGHTS = {'norm.weight': torch.ones(3)}
