@@ -6,6 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import matplotlib
+
+matplotlib.use('Agg')
+from matplotlib import pyplot as plt
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, DefaultScope
 from safetensors.torch import save_file
@@ -16,9 +20,10 @@ from mmc2fmae.checkpoints import describe_module, describe_preprocessor, stateme
 from mmc2fmae.checkpoints.files import METADATA_KEY, read_file, read_meta
 from mmc2fmae.checkpoints.finding import find_checkpoint, progress_of
 from mmc2fmae.datasets.bundle_folders import is_remote
-from mmc2fmae.engine.run_log import read_records, read_scalars
+from mmc2fmae.engine.run_log import read_records, read_scalars, validations
 from mmc2fmae.errors import CheckpointMismatch
 from mmc2fmae.files import file_sha256
+from mmc2fmae.visualization.run import draw_curves
 
 TASKS = {
     'accuracy/top1': ('image-classification', 'accuracy'),
@@ -165,24 +170,10 @@ def _copy_logs(folder: Path, out: Path) -> dict[str, Any]:
 
 
 def _draw_curves(scalars: list[dict], records: list[dict], path: Path) -> None:
-    """Draw losses and metrics over the steps."""
-    import matplotlib
-
-    matplotlib.use('Agg')
-    from matplotlib import pyplot as plt
-
-    figure, (losses, metrics) = plt.subplots(1, 2, figsize=(11, 3.4), layout='constrained')
-    for name in [key for key in (scalars[-1] if scalars else ()) if 'loss' in key]:
-        points = [(r['step'], r[name]) for r in scalars if name in r]
-        losses.plot(*zip(*points, strict=True), label=name)
-    for name in last_validation(records):
-        points = [(r['step'], r[name]) for r in records if name in r]
-        metrics.plot(*zip(*points, strict=True), marker='.', label=name)
-    for axes, title in ((losses, 'Training'), (metrics, 'Validation')):
-        axes.set(title=title, xlabel='step' if axes is losses else 'epoch or iteration')
-        axes.grid(alpha=0.3)
-        if axes.has_data():
-            axes.legend(fontsize=7)
+    """Draw losses and metrics."""
+    figure = plt.figure(figsize=(11, 3.4), layout='constrained')
+    (part,) = figure.subfigures(1, 1, squeeze=False).flat
+    draw_curves(part, scalars, records)
     figure.savefig(path, dpi=120)
     plt.close(figure)
 
@@ -194,10 +185,8 @@ def last_validation(records: list[dict], step: int | None = None) -> dict[str, f
         records: All records of the run's log, in order.
         step: Epoch, or iteration, of the validation; None takes any.
     """
-    measured = [r for r in records if 'loss' not in r and any('/' in k or k in TASKS for k in r)]
-    measured = [r for r in measured if step is None or r.get('step') == step]
-    last = measured[-1] if measured else {}
-    return {k: v for k, v in last.items() if k not in ('data_time', 'time', 'step', 'epoch')}
+    measured = [r for r in validations(records) if step is None or r.get('step') == step]
+    return {k: v for k, v in measured[-1].items() if k != 'step'} if measured else {}
 
 
 def model_card(

@@ -54,6 +54,24 @@ _C2FMAE = dict(
 MODEL: Types = {
     'C2FMAE': _C2FMAE,
     'MultiMAE': _C2FMAE | dict(neck={'MultiMAEDecoder': _DECODER}, head={'MultiMAEHead': _HEAD}),
+    'MAE': dict(
+        backbone={
+            'MAEViT': _plain('arch img_size patch_size mask_ratio final_norm')
+            | dict(norm_cfg=_NORM)
+        },
+        neck={
+            'MAEPretrainDecoder': _plain(
+                'num_patches patch_size embed_dim decoder_embed_dim decoder_depth '
+                'decoder_num_heads mlp_ratio'
+            )
+            | dict(norm_cfg=_NORM)
+        },
+        head={
+            'MAEPretrainHead': _plain('norm_pix patch_size')
+            | dict(loss={'PixelReconstructionLoss': _plain('criterion')})
+        },
+        data_preprocessor={'RgbPreprocessor': _plain('mean std')},
+    ),
 }
 _STEPS: Types = {
     'LoadMultiGranular': _plain('num_classes continuous dali'),
@@ -112,6 +130,20 @@ def read_embedded(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
             f'you trust the run, {OWN_CONFIG}'
         ) from None
     return spec, data
+
+
+def embedded_type(path: str | Path) -> str | None:
+    """Return what a checkpoint's config calls its model, None where it has no config to read.
+
+    Args:
+        path: Checkpoint file.
+    """
+    try:
+        model = parse_config(read_meta(path).config or '').get('model')
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+    found = model.get('type') if isinstance(model, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def parse_config(text: str) -> dict[str, Any]:

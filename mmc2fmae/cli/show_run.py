@@ -1,4 +1,4 @@
-"""Draw a pre-training run: masked inputs, reconstructions, losses and masking curriculum."""
+"""Draw a run: masked inputs, reconstructions, losses, masking curriculum, probes, validations."""
 
 import argparse
 

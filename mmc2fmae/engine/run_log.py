@@ -1,7 +1,7 @@
 """What a run logged, read back from its folder."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 
@@ -29,3 +29,18 @@ def read_scalars(work_dir: Path) -> list[dict]:
         if {'loss', 'step'} <= record.keys()
     }
     return [steps[step] for step in sorted(steps)]
+
+
+def validations(records: Iterable[dict]) -> list[dict]:
+    """Return what the validations of a run found, each with its ``step`` (an epoch or iteration).
+
+    Args:
+        records: Records of :func:`read_records`.
+    """
+    measured = []
+    for record in records:
+        found = {k: v for k, v in record.items() if k not in ('data_time', 'time', 'epoch')}
+        of_probe = any(key.startswith('probe/') for key in found)
+        if 'loss' not in found and not of_probe and found.keys() - {'step'}:
+            measured.append(found)
+    return measured

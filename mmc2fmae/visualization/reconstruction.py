@@ -1,8 +1,11 @@
 """Masked inputs and reconstructions of all granularities, as in the paper's Figure 4."""
 
+from math import ceil
+
 import numpy as np
 import torch
 from matplotlib.figure import SubFigure
+from mmpretrain.models import MAE
 from torch import Tensor
 
 from mmc2fmae.models import C2FMAE
@@ -43,44 +46,88 @@ def hide_masked(picture: np.ndarray, mask: Tensor) -> np.ndarray:
     return np.where(masked_pixels(mask, len(picture)), MASKED, picture)
 
 
+def reconstruct_mae(model: MAE, inputs: Tensor, target_stats: bool = True) -> tuple[Tensor, Tensor]:
+    """Reconstruct photographs with mmpretrain's MAE, which draws its masks itself.
+
+    Args:
+        model: The model.
+        inputs: (B, 3, H, W) normalised.
+        target_stats: See :func:`draw_reconstructions`.
+
+    Returns:
+        Pixels (B, 3, H, W) in [0, 255], and the masks, (B, N), True where masked.
+    """
+    torch.manual_seed(0)  # the same masks each time
+    latent, masks, order = model.backbone(inputs)
+    patches = model.neck(latent, order)
+    if model.head.norm_pix and target_stats:
+        target = model.head.patchify(inputs)
+        deviation = (target.var(dim=-1, keepdim=True) + 1e-6).sqrt()
+        patches = patches * deviation + target.mean(dim=-1, keepdim=True)
+    preprocessor = model.data_preprocessor
+    pixels = model.head.unpatchify(patches) * preprocessor.std + preprocessor.mean
+    return pixels.clamp(0, 255), masks.bool()
+
+
+def granularities_of(model: C2FMAE | MAE) -> list[str]:
+    """Return what a model reconstructs, rgb first."""
+    return model.data_preprocessor.granularities if isinstance(model, C2FMAE) else ['rgb']
+
+
 @torch.no_grad()
 def draw_reconstructions(
-    figure: SubFigure, model: C2FMAE, batch: dict, target_stats: bool = True
+    figure: SubFigure,
+    model: C2FMAE | MAE,
+    batch: dict,
+    target_stats: bool = True,
+    across: int = 1,
 ) -> None:
-    """Draw one row a sample: masked input, prediction and original of every granularity.
+    """Draw masked input, prediction and original of every granularity, side by side.
 
     Predictions replace masked patches only; visible patches are the input's.
 
     Args:
         figure: Where to draw.
-        model: A C2FMAE in eval mode.
-        batch: Collated batch with ``masks``.
+        model: A model in eval mode.
+        batch: Collated batch, with ``masks`` unless the model draws them.
         target_stats: Un-normalise predicted pixels by the target patches' mean and deviation; the
             title says so. False shows the model's raw normalised prediction around mid-grey.
+        across: Samples in one row.
     """
-    names = model.data_preprocessor.granularities
-    predicted = model.reconstruct(batch, target_stats)
+    if isinstance(model, C2FMAE):
+        predicted, masks = model.reconstruct(batch, target_stats), batch['masks']
+        normalised = 'rgb' in model.head.normalised
+    else:
+        inputs = model.data_preprocessor(batch)['inputs']
+        pixels, hidden = reconstruct_mae(model, inputs, target_stats)
+        predicted, masks, normalised = dict(rgb=pixels), dict(rgb=hidden), model.head.norm_pix
+    names = granularities_of(model)
     count, size = len(batch['inputs']['rgb']), batch['inputs']['rgb'].shape[-1]
-    axes = figure.subplots(count, 3 * len(names), squeeze=False)
+    axes = figure.subplots(ceil(count / across), 3 * len(names) * across, squeeze=False)
     for ax in axes.flat:
         ax.axis('off')
     for g, name in enumerate(names):
-        for row in range(count):
-            original = to_picture(batch['inputs'][name][row], size)
-            mask = batch['masks'][name][row]
+        for sample in range(count):
+            row, first = sample // across, 3 * (len(names) * (sample % across) + g)
+            original = to_picture(batch['inputs'][name][sample], size)
+            mask = masks[name][sample]
             visible = hide_masked(original, mask)
-            full = to_picture(predicted[name][row], size)
+            full = to_picture(predicted[name][sample], size)
             filled = np.where(masked_pixels(mask, size), full, original)
-            for column, picture in enumerate((visible, filled, original)):
-                axes[row, 3 * g + column].imshow(picture, interpolation='nearest')
-        for column, title in enumerate(('visible', 'predicted', 'original')):
-            axes[0, 3 * g + column].set_title(f'{name}\n{title}', fontsize=9)
-    if 'rgb' not in model.head.normalised:
+            shown = dict(visible=visible, predicted=filled, original=original)
+            for column, (title, picture) in enumerate(shown.items()):
+                axes[row, first + column].imshow(picture, interpolation='nearest')
+                if row == 0:
+                    axes[row, first + column].set_title(f'{name}\n{title}', fontsize=9)
+    if not normalised:
         note = 'masked pixels as predicted'
     elif target_stats:
         note = "masked pixels un-normalised with the target patch's mean and deviation"
     else:
         note = 'raw normalised pixel predictions, no target statistics'
-    total = model.neck.num_patches * len(names)
-    shown = total - int(sum(mask[0].sum() for mask in batch['masks'].values()))
-    figure.suptitle(f'{shown} of {total} tokens visible; {note}', fontsize=9)
+    narrow = len(names) * across == 1
+    total = sum(mask.shape[1] for mask in masks.values())
+    seen = total - int(sum(mask[0].sum() for mask in masks.values()))
+    figure.suptitle(
+        f'{seen} of {total} tokens visible;{chr(10) if narrow else " "}{note}', fontsize=9
+    )

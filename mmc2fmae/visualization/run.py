@@ -1,6 +1,7 @@
-"""One picture of a pre-training run: reconstructions, losses and the masking curriculum."""
+"""One picture of a run: reconstructions, losses, masking curriculum, probes, validations."""
 
 import copy
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,26 @@ import matplotlib
 matplotlib.use('Agg')
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 from mmengine.config import Config
 from mmengine.dataset import default_collate
+from mmpretrain.models import MAE
 from mmpretrain.registry import DATASETS
 
-from mmc2fmae.engine.run_log import read_records, read_scalars
-from mmc2fmae.visualization.figures.autoencoder import load_autoencoder, still_pipeline
+from mmc2fmae.checkpoints.embedded import MODEL as RECONSTRUCTING
+from mmc2fmae.checkpoints.embedded import embedded_type
+from mmc2fmae.checkpoints.finding import find_checkpoint
+from mmc2fmae.engine.run_log import read_records, read_scalars, validations
+from mmc2fmae.models import C2FMAE
+from mmc2fmae.visualization.figures.autoencoder import (
+    build_model,
+    fill,
+    read_config,
+    still_pipeline,
+)
 from mmc2fmae.visualization.figures.curriculum import KINDS
-from mmc2fmae.visualization.reconstruction import draw_reconstructions
+from mmc2fmae.visualization.reconstruction import draw_reconstructions, granularities_of
 
 
 def draw_run(
@@ -30,7 +42,9 @@ def draw_run(
     num_samples: int = 6,
     target_stats: bool = True,
 ) -> Path:
-    """Draw a run into one PNG: reconstructions on top, losses and curriculum below.
+    """Draw a run into one PNG: reconstructions on top, losses and what else was logged below.
+
+    Runs of C2FMAE, MultiMAE and MAE have reconstructions, others have their curves alone.
 
     Args:
         work_dir: Folder of the run.
@@ -46,28 +60,51 @@ def draw_run(
         ``out``.
 
     Raises:
-        FileNotFoundError: The folder holds no checkpoint.
+        FileNotFoundError: The folder holds no checkpoint, or nothing that can be drawn.
         CheckpointMismatch: The checkpoint does not fill model and decoder, or carries no config.
     """
     work_dir, out = Path(work_dir), Path(out)
-    autoencoder = load_autoencoder(checkpoint or work_dir, work_dir.name, config)
-    dataset = build_still_dataset(autoencoder.cfg, data_root, data_prefix)
-    batch = default_collate(dataset.try_samples(num_samples))
-
-    rows = min(num_samples, len(dataset))
-    figure = plt.figure(figsize=(12, 1.45 * rows + 3.6), layout='constrained')
-    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.45 * rows, 3.2]).flat
-    draw_reconstructions(top, autoencoder.model, batch, target_stats)
-    scalars = read_scalars(work_dir)
-    probes = [r for r in read_records(work_dir) if any(key.startswith('probe/') for key in r)]
+    kind, model, cfg = _load(find_checkpoint(checkpoint or work_dir), config)
+    scalars, records = read_scalars(work_dir), list(read_records(work_dir))
+    if model is None and not scalars:
+        raise FileNotFoundError(
+            f'{work_dir} has no */vis_data/scalars.json with losses, and its {kind} reconstructs '
+            'nothing (C2FMAE, MultiMAE and MAE do): there is nothing to draw'
+        )
+    if model is not None:
+        dataset = build_still_dataset(cfg, data_root, data_prefix)
+        across = max(3 // len(granularities_of(model)), 1)
+        rows = ceil(min(num_samples, len(dataset)) / across)
+        batch = default_collate(dataset.try_samples(num_samples))
+        figure = plt.figure(figsize=(12, 1.45 * rows + 3.6), layout='constrained')
+        top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.45 * rows, 3.2]).flat
+        draw_reconstructions(top, model, batch, target_stats, across)
+    else:
+        figure = plt.figure(figsize=(12, 3.6), layout='constrained')
+        (bottom,) = figure.subfigures(1, 1, squeeze=False).flat
+        figure.suptitle(f'{work_dir.name}: {kind}, which reconstructs nothing', fontsize=9)
+    probes = [r for r in records if any(key.startswith('probe/') for key in r)]
     if probes:
         bottom, right = bottom.subfigures(1, 2, width_ratios=[2, 1])
         draw_probes(right, probes, scalars)
-    draw_curves(bottom, scalars)
+    draw_curves(bottom, scalars, records)
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=130)
     plt.close(figure)
     return out
+
+
+def _load(path: Path, config: str | Path | None) -> tuple[str, C2FMAE | MAE | None, Config | None]:
+    """Return type, model and config of a run; of what reconstructs nothing the type alone."""
+    kind = None if config else embedded_type(path)
+    if kind is not None and kind not in RECONSTRUCTING:
+        return kind, None, None
+    cfg = Config.fromfile(config) if config else read_config(path)
+    model = build_model(cfg)
+    if not isinstance(model, C2FMAE | MAE):
+        return cfg.model.type, None, None
+    fill(model, path)
+    return cfg.model.type, model, cfg
 
 
 def build_still_dataset(cfg: Config, data_root: str | None, data_prefix: dict | None):
@@ -91,22 +128,48 @@ def build_still_dataset(cfg: Config, data_root: str | None, data_prefix: dict | 
     return DATASETS.build(spec)
 
 
-def draw_curves(figure: SubFigure, scalars: list[dict]) -> None:
-    """Draw losses per granularity, the curriculum's coefficients and what its masks hid.
+def draw_curves(figure: SubFigure, scalars: list[dict], records: list[dict]) -> None:
+    """Draw losses, and the masking curriculum of a pre-training or validations, if there were any.
 
     Args:
         figure: Where to draw.
         scalars: Records of :func:`read_scalars`.
+        records: Records of :func:`read_records`.
     """
-    losses, curriculum = figure.subplots(1, 2)
-    names = [key for key in scalars[-1] if key.startswith('loss_')] if scalars else []
-    epochs = np.array([r['iter'] for r in scalars]) / iterations_per_epoch(scalars)
-    for name in names:
-        values = [r[name] for r in scalars]
-        losses.plot(epochs, values, marker='.', label=name.removeprefix('loss_'))
-    losses.set(xlabel='epoch', ylabel='loss on masked patches', title='Losses (Eq. 12)')
+    measured = validations(records)
+    masked = bool(scalars) and 'alpha_S' in scalars[-1]
+    losses, *beside = figure.subplots(1, 2 if masked or measured else 1, squeeze=False).flat
+    unit = 'epoch' if scalars and 'epoch' in scalars[-1] else 'iteration'
+    steps = np.array([r['iter'] for r in scalars]) / iterations_per_epoch(scalars)
+    names = [key for key in scalars[-1] if 'loss_' in key] if scalars else []
+    for name in names or ['loss']:
+        values = [r.get(name, np.nan) for r in scalars]
+        losses.plot(steps, values, marker='.', label=name.replace('loss_', ''))
+    losses.set(
+        xlabel=unit, ylabel='loss', title='Losses (Eq. 12)' if masked and names else 'Losses'
+    )
     losses.set_ylim(bottom=0)
     losses.grid(alpha=0.3)
+    if names:
+        losses.legend(fontsize=8)
+    if masked:
+        _draw_curriculum(beside[0], steps, scalars)
+        lines = beside[0].get_legend_handles_labels()  # beside them, as curves are everywhere
+        figure.legend(*lines, loc='outside lower right', ncols=4, fontsize=7)
+    elif measured:
+        for name in measured[-1]:
+            # Not those of COCO's sizes and thresholds, and not -1, "no such object".
+            points = [(r['step'], r[name]) for r in measured if r.get(name, -1) >= 0]
+            if name == 'step' or '_mAP_' in name or not points:
+                continue
+            beside[0].plot(*zip(*points, strict=True), marker='.', label=name)
+        beside[0].set(xlabel=unit, title='Validation')
+        beside[0].grid(alpha=0.3)
+        beside[0].legend(fontsize=7)
+
+
+def _draw_curriculum(axes: Axes, epochs: np.ndarray, scalars: list[dict]) -> None:
+    """Draw the curriculum's coefficients and what its masks hid."""
     alpha_s = np.array([r['alpha_S'] for r in scalars])
     alpha_i = np.array([r['alpha_I'] for r in scalars])
     weights = {
@@ -115,7 +178,7 @@ def draw_curves(figure: SubFigure, scalars: list[dict]) -> None:
         '1 - alpha_S - alpha_I': 1 - alpha_s - alpha_i,
     }
     for number, (name, values) in enumerate(weights.items()):
-        curriculum.plot(epochs, values, ':', color=f'C{number}', label=name)
+        axes.plot(epochs, values, ':', color=f'C{number}', label=name)
     saw: dict[str, dict[str, Any]] = {
         f'masked_{name}': dict(marker='.', color=f'C{number}', label=f'masked, {about}')
         for number, (name, about) in enumerate(KINDS.items())
@@ -124,24 +187,22 @@ def draw_curves(figure: SubFigure, scalars: list[dict]) -> None:
     for name, style in saw.items():
         seen = np.array([r.get(name, np.nan) for r in scalars])
         if np.isfinite(seen).any():  # older runs did not log it
-            curriculum.plot(epochs, seen, **style)
-    curriculum.set(
+            axes.plot(epochs, seen, **style)
+    axes.set(
         xlabel='epoch', ylabel='coefficient, share', title='Masking curriculum (Eq. 10, Fig. 3)'
     )
-    curriculum.grid(alpha=0.3)
-    lines = curriculum.get_legend_handles_labels()  # beside them, as curves are everywhere
-    figure.legend(*lines, loc='outside lower right', ncols=4, fontsize=7)
-    if names:
-        losses.legend(fontsize=8)
+    axes.grid(alpha=0.3)
 
 
 def iterations_per_epoch(scalars: list[dict]) -> float:
-    """Return the iterations of an epoch, as far as the records of a run tell.
+    """Return the iterations of an epoch, as far as the records of a run tell, or else 1.
 
     Args:
         scalars: Records of :func:`read_scalars`.
     """
-    return max(max(r['iter'] for r in scalars) / scalars[-1]['epoch'], 1) if scalars else 1
+    if not scalars or 'epoch' not in scalars[-1]:  # a training over iterations
+        return 1
+    return max(max(r['iter'] for r in scalars) / scalars[-1]['epoch'], 1)
 
 
 def draw_probes(figure: SubFigure, probes: list[dict], scalars: list[dict]) -> None:
@@ -154,7 +215,7 @@ def draw_probes(figure: SubFigure, probes: list[dict], scalars: list[dict]) -> N
     """
     shares = figure.subplots(1, 1)
     ranks = shares.twinx()
-    last = max(r['iter'] for r in probes) / (scalars[-1]['epoch'] if scalars else 1)
+    last = max(r['iter'] for r in probes) / (scalars[-1].get('epoch', 1) if scalars else 1)
     per_epoch = max(iterations_per_epoch(scalars), last)
     greys = iter(('black', 'grey'))
     for name in sorted({key for r in probes for key in r if key.startswith('probe/')}):

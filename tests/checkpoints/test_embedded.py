@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmpretrain.registry import TRANSFORMS
 
 from mmc2fmae.checkpoints.embedded import DATASET as LISTED
-from mmc2fmae.checkpoints.embedded import check, parse_config, read_embedded
+from mmc2fmae.checkpoints.embedded import check, embedded_type, parse_config, read_embedded
 from mmc2fmae.errors import CheckpointMismatch
 
 MODEL = dict(
@@ -92,6 +92,14 @@ def test_model_and_data_are_taken_and_nothing_else(fields, save):
     preprocessor = dict(type='MultiGranularPreprocessor', mean=[1.0, 2.0, 3.0])
     assert model == expected | dict(backbone=backbone, data_preprocessor=preprocessor)
     assert dataset == DATASET
+
+
+def test_the_type_of_the_model_alone_can_be_asked_for(fields, save, tmp_path):
+    assert embedded_type(save(put(fields, 'model', PROGRAM))) == 'os.system'  # never built
+    assert embedded_type(save(put(fields, 'model', 7))) is None
+    path = tmp_path / 'weights.pth'
+    torch.save(dict(state_dict={'backbone.cls_token': torch.zeros(1)}), path)
+    assert embedded_type(path) is None
 
 
 PROGRAM = dict(type='os.system', command='touch flag')

@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmpretrain.models.heads import MAEPretrainHead
 
-from mmc2fmae.probes.pictures import reconstruct_mae
+from mmc2fmae.visualization.reconstruction import reconstruct_mae
 
 
 @pytest.mark.parametrize('norm_pix', [True, False])

@@ -12,7 +12,7 @@ from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.dataset import default_collate
 from mmpretrain.registry import MODELS, TRANSFORMS
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmc2fmae.checkpoints import read_state_dict
 from mmc2fmae.checkpoints.embedded import read_embedded
@@ -50,34 +50,25 @@ def masking_of(cfg: Config) -> dict | None:
     return next((step for step in steps if step['type'] == 'ProgressiveMasking'), None)
 
 
-def build_autoencoder(cfg: Config, checkpoint: str | Path) -> C2FMAE:
-    """Build the model of a pre-training run, every tensor from its checkpoint.
-
-    Args:
-        cfg: Config of the run.
-        checkpoint: Weights.
-
-    Returns:
-        The model in evaluation mode.
-
-    Raises:
-        CheckpointMismatch: The model reconstructs nothing, or the checkpoint lacks some of its
-            tensors; the message lists the keys.
-    """
-    weights = read_state_dict(checkpoint)
+def build_model(cfg: Config) -> nn.Module:
+    """Build the model of a run, not compiled."""
     spec = copy.deepcopy(cfg.model.to_dict())
     if 'compile' in spec:
         spec['compile'] = False
-    model = MODELS.build(spec)
-    if not isinstance(model, C2FMAE):
-        groups = sorted({key.split('.')[0] for key in weights})
-        raise CheckpointMismatch(
-            f'{checkpoint} is of a {spec["type"]} ({", ".join(groups)}): expected a pre-training '
-            'of C2FMAE or MultiMAE, with the decoders of all granularities'
-        )
+    model: nn.Module = MODELS.build(spec)
+    return model
+
+
+def fill(model: nn.Module, checkpoint: str | Path) -> None:
+    """Fill every tensor of a model from its checkpoint, and set it to evaluate.
+
+    Raises:
+        CheckpointMismatch: The checkpoint lacks some of its tensors; the message lists the keys.
+    """
+    weights = read_state_dict(checkpoint)
     require_full(coverage(weights, model), 'model', str(checkpoint))
     model.load_state_dict(weights)
-    return model.eval()
+    model.eval()
 
 
 @dataclass
@@ -192,7 +183,14 @@ def load_autoencoder(
     """
     path = find_checkpoint(source)
     cfg = Config.fromfile(config) if config else read_config(path)
-    return Autoencoder(label, build_autoencoder(cfg, path), cfg)
+    model = build_model(cfg)
+    if not isinstance(model, C2FMAE):
+        raise CheckpointMismatch(
+            f'{path} is of a {cfg.model.type}: expected a pre-training of C2FMAE or MultiMAE, with '
+            'the decoders of all granularities'
+        )
+    fill(model, path)
+    return Autoencoder(label, model, cfg)
 
 
 def still_pipeline(
