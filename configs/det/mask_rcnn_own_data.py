@@ -86,7 +86,10 @@ test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + 'instances_val.json')
 test_evaluator = val_evaluator
 
-optim_wrapper = dict(clip_grad=dict(max_norm=1.0))
+optim_wrapper = dict(
+    clip_grad=dict(max_norm=1.0),
+    paramwise_cfg=dict(layer_decay=1.0),  # after a small pre-training all layers have to learn
+)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=False, end=100),
     dict(type='MultiStepLR', milestones=[9, 11], gamma=0.1, end=12),

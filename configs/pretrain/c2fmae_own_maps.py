@@ -14,10 +14,10 @@ train_dataloader = dict(
         ),
         pipeline=[
             dict(type='LoadMultiGranular', num_classes=dict(semantic=133)),
-            dict(type='JointRandomResizedCrop', size=224, label_stride=4, scale=(0.2, 1.0)),
+            dict(type='JointRandomResizedCrop', size=128, label_stride=4, scale=(0.05, 0.5)),
             dict(type='JointRandomFlip'),
             dict(type='CanonicalInstances', num_instances=32),
-            dict(type='ProgressiveMasking', patch_size=16, num_visible=98),
+            dict(type='ProgressiveMasking', patch_size=16, num_visible=32),
             dict(type='PackMultiGranular'),
         ],
     ),
