@@ -3,7 +3,7 @@
 Expects images/NAME.jpg and masks/NAME.png under --data-root; the semantic map is made from the
 masks (object or not). The encoder is small enough for a laptop. Crops are small, too: objects are
 as large in them as in the photographs of configs/det/mask_rcnn_own_data.py, and a step is cheap.
-Measured to help there (docs/own_data.md). The log says how healthy the features are
+What that gave: docs/own_data.md. The log says how healthy the features are
 (docs/watch_run.md): at too high a rate they collapse, and no loss shows it.
 """
 
