@@ -165,7 +165,8 @@ def draw_curves(figure: SubFigure, scalars: list[dict], records: list[dict]) -> 
             beside[0].plot(*zip(*points, strict=True), marker='.', label=name)
         beside[0].set(xlabel=unit, title='Validation')
         beside[0].grid(alpha=0.3)
-        beside[0].legend(fontsize=7)
+        if beside[0].has_data():
+            beside[0].legend(fontsize=7)
 
 
 def _draw_curriculum(axes: Axes, epochs: np.ndarray, scalars: list[dict]) -> None:
