@@ -31,6 +31,11 @@ def read_scalars(work_dir: Path) -> list[dict]:
     return [steps[step] for step in sorted(steps)]
 
 
+def is_probe(record: dict) -> bool:
+    """Tell whether a record is what a probe of a pre-training measured."""
+    return any(key.startswith('probe/') for key in record)
+
+
 def validations(records: Iterable[dict]) -> list[dict]:
     """Return what the validations of a run found, each with its ``step`` (an epoch or iteration).
 
@@ -40,7 +45,6 @@ def validations(records: Iterable[dict]) -> list[dict]:
     measured = []
     for record in records:
         found = {k: v for k, v in record.items() if k not in ('data_time', 'time', 'epoch')}
-        of_probe = any(key.startswith('probe/') for key in found)
-        if 'loss' not in found and not of_probe and found.keys() - {'step'}:
+        if 'loss' not in found and not is_probe(found) and found.keys() - {'step'}:
             measured.append(found)
     return measured

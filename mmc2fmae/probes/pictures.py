@@ -7,11 +7,13 @@ import numpy as np
 from matplotlib import pyplot as plt
 from mmengine.config import Config
 from mmengine.dataset import default_collate
-from mmpretrain.models import MAE
 from torch import nn
 
-from mmc2fmae.models import C2FMAE
-from mmc2fmae.visualization.reconstruction import draw_reconstructions, granularities_of
+from mmc2fmae.visualization.reconstruction import (
+    Reconstructing,
+    draw_reconstructions,
+    granularities_of,
+)
 from mmc2fmae.visualization.run import build_still_dataset
 
 
@@ -21,7 +23,7 @@ def require_pixels(model: nn.Module) -> None:
     Raises:
         ValueError: It does not, so that there is nothing to draw.
     """
-    if not isinstance(model, C2FMAE | MAE):
+    if not isinstance(model, Reconstructing):
         raise ValueError(
             f'a {type(model).__name__} predicts no pixels, expected C2FMAE, MultiMAE or MAE: leave '
             '--probe-pictures out'
@@ -38,7 +40,7 @@ def read_batch(cfg: Config, number: int) -> dict:
     return default_collate(build_still_dataset(cfg, None, None).try_samples(number))
 
 
-def draw(model: C2FMAE | MAE, batch: dict) -> np.ndarray:
+def draw(model: Reconstructing, batch: dict) -> np.ndarray:
     """Draw one row a sample: visible, predicted and original.
 
     Args:

@@ -1,6 +1,7 @@
 """Masked inputs and reconstructions of all granularities, as in the paper's Figure 4."""
 
 from math import ceil
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -13,6 +14,9 @@ from mmc2fmae.visualization.colours import label_palette
 
 MASKED = np.array([170, 170, 170], dtype=np.uint8)
 """Colour of masked patches."""
+
+Reconstructing: TypeAlias = C2FMAE | MAE
+"""Models that predict pixels."""
 
 
 def to_picture(maps: Tensor, size: int, palette: np.ndarray | None = None) -> np.ndarray:
@@ -69,7 +73,7 @@ def reconstruct_mae(model: MAE, inputs: Tensor, target_stats: bool = True) -> tu
     return pixels.clamp(0, 255), masks.bool()
 
 
-def granularities_of(model: C2FMAE | MAE) -> list[str]:
+def granularities_of(model: Reconstructing) -> list[str]:
     """Return what a model reconstructs, rgb first."""
     return model.data_preprocessor.granularities if isinstance(model, C2FMAE) else ['rgb']
 
@@ -77,7 +81,7 @@ def granularities_of(model: C2FMAE | MAE) -> list[str]:
 @torch.no_grad()
 def draw_reconstructions(
     figure: SubFigure,
-    model: C2FMAE | MAE,
+    model: Reconstructing,
     batch: dict,
     target_stats: bool = True,
     across: int = 1,

@@ -14,14 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 from mmengine.config import Config
 from mmengine.dataset import default_collate
-from mmpretrain.models import MAE
 from mmpretrain.registry import DATASETS
 
-from mmc2fmae.checkpoints.embedded import MODEL as RECONSTRUCTING
-from mmc2fmae.checkpoints.embedded import embedded_type
+from mmc2fmae.checkpoints.embedded import MODEL, embedded_type
 from mmc2fmae.checkpoints.finding import find_checkpoint
-from mmc2fmae.engine.run_log import read_records, read_scalars, validations
-from mmc2fmae.models import C2FMAE
+from mmc2fmae.engine.run_log import is_probe, read_records, read_scalars, validations
 from mmc2fmae.visualization.figures.autoencoder import (
     build_model,
     fill,
@@ -29,7 +26,11 @@ from mmc2fmae.visualization.figures.autoencoder import (
     still_pipeline,
 )
 from mmc2fmae.visualization.figures.curriculum import KINDS
-from mmc2fmae.visualization.reconstruction import draw_reconstructions, granularities_of
+from mmc2fmae.visualization.reconstruction import (
+    Reconstructing,
+    draw_reconstructions,
+    granularities_of,
+)
 
 
 def draw_run(
@@ -83,7 +84,7 @@ def draw_run(
         figure = plt.figure(figsize=(12, 3.6), layout='constrained')
         (bottom,) = figure.subfigures(1, 1, squeeze=False).flat
         figure.suptitle(f'{work_dir.name}: {kind}, which reconstructs nothing', fontsize=9)
-    probes = [r for r in records if any(key.startswith('probe/') for key in r)]
+    probes = [r for r in records if is_probe(r)]
     if probes:
         bottom, right = bottom.subfigures(1, 2, width_ratios=[2, 1])
         draw_probes(right, probes, scalars)
@@ -94,14 +95,16 @@ def draw_run(
     return out
 
 
-def _load(path: Path, config: str | Path | None) -> tuple[str, C2FMAE | MAE | None, Config | None]:
+def _load(
+    path: Path, config: str | Path | None
+) -> tuple[str, Reconstructing | None, Config | None]:
     """Return type, model and config of a run; of what reconstructs nothing the type alone."""
     kind = None if config else embedded_type(path)
-    if kind is not None and kind not in RECONSTRUCTING:
+    if kind is not None and kind not in MODEL:
         return kind, None, None
     cfg = Config.fromfile(config) if config else read_config(path)
     model = build_model(cfg)
-    if not isinstance(model, C2FMAE | MAE):
+    if not isinstance(model, Reconstructing):
         return cfg.model.type, None, None
     fill(model, path)
     return cfg.model.type, model, cfg
