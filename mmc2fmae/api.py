@@ -52,6 +52,7 @@ def train(
     from mmc2fmae.checkpoints.finding import latest_checkpoint
     from mmc2fmae.cli.run_options import add_common_arguments, add_train_arguments
     from mmc2fmae.engine import launch
+    from mmc2fmae.engine.train_options import apply_train_options
     from mmc2fmae.engine.work_dirs import let_go
     from mmc2fmae.errors import nearest
     from mmc2fmae.paths import expand_values
@@ -71,7 +72,7 @@ def train(
     cfg = launch.load_config(args)
     apply_probes(cfg, args)
     try:
-        launch.apply_train_options(cfg, args)
+        apply_train_options(cfg, args)
         launch.build_runner(cfg).train()
     finally:
         let_go(cfg.work_dir)
@@ -134,7 +135,9 @@ def embed(
         raise ValueError('no images to embed')
     vit, preprocessing = load_encoder(checkpoint, **stated)
     device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
-    how = FeatureOptions((token,), (), size, batch_size, workers, device)
+    how = FeatureOptions(
+        tokens=(token,), blocks=(), size=size, batch_size=batch_size, workers=workers, device=device
+    )
     (features,) = compute_features(vit, preprocessing, sources, how).values()
     return features
 

@@ -25,7 +25,7 @@ IMAGE_SUFFIXES = (
     '.gif', '.avif', '.avifs', '.jp2', '.j2k', '.j2c', '.jpc', '.jpf', '.jpx', '.ppm', '.pgm',
     '.pbm', '.pnm',
 )  # fmt: skip
-"""Suffixes of what :func:`mmc2fmae.images.open_image` reads, lower case."""
+"""Suffixes of what :func:`mmc2fmae.images.opening.open_image` reads, lower case."""
 
 SYSTEM_NAMES = frozenset(
     ('__macosx', '@eadir', '#recycle', '$recycle.bin', 'system volume information', 'lost+found',
@@ -153,7 +153,7 @@ def scan_folder(root: AnyPath) -> Listing:
     Raises:
         OSError: A folder cannot be read.
     """
-    found = Listing([], [], [], [], [], [], [])
+    found = Listing(files=[], folders=[], hidden=[], again=[], broken=[], links=[], times=[])
     # By path, not by inode: some network disks give all folders the same.
     seen = {str(folder) for folder in Path(os.path.realpath(root)).parents}
     waiting = [''] if os.path.isdir(root) else []

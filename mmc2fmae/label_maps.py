@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from mmc2fmae.errors import SampleError
-from mmc2fmae.images import open_image
+from mmc2fmae.images.opening import open_image
 from mmc2fmae.paths import AnyPath
 
 FORMATS = ('PNG', 'TIFF', 'BMP', 'GIF', 'PPM')
@@ -53,7 +53,8 @@ def decode_ids(content: bytes) -> np.ndarray:
 
     Raises:
         SampleError: The file holds no ids or might not hold what was saved; without its path.
-        OSError: It is damaged or no image (or another of :data:`mmc2fmae.images.UNREADABLE`).
+        OSError: It is damaged or no image (or another of
+            :data:`mmc2fmae.images.opening.UNREADABLE`).
     """
     plain = _plain_ids(content)
     if plain is not None:
@@ -107,7 +108,7 @@ def colours_of_ids(path: AnyPath) -> dict[int, tuple[int, int, int]]:
     """Return the palette of a label map, by id; empty where it has none.
 
     Raises:
-        OSError: It cannot be read (or another of :data:`mmc2fmae.images.UNREADABLE`).
+        OSError: It cannot be read (or another of :data:`mmc2fmae.images.opening.UNREADABLE`).
     """
     with open_image(path) as image:
         colours = (image.getpalette('RGB') or []) if image.mode == 'P' else []

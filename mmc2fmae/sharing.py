@@ -76,7 +76,15 @@ def export_run(
     records = list(read_records(folder))
     _draw_curves(read_scalars(folder), records, out / 'curves.png')
     name, at = folder.resolve().name, progress_of(checkpoint)
-    card = model_card(name, portable, model, records, environment, license, at)
+    card = model_card(
+        name,
+        portable,
+        model=model,
+        records=records,
+        environment=environment,
+        license=license,
+        progress=at,
+    )
     (out / 'README.md').write_text(card, encoding='utf-8')
     files = sorted(p for p in out.rglob('*') if p.is_file())
     sums = [f'{file_sha256(path)}  {path.relative_to(out).as_posix()}' for path in files]

@@ -15,6 +15,7 @@ from PIL import Image
 
 from mmc2fmae.cli import run_options
 from mmc2fmae.engine import launch
+from mmc2fmae.engine.train_options import apply_train_options
 from mmc2fmae.errors import DatasetError
 from mmc2fmae.scenes import SceneSpec, write_scenes
 from mmc2fmae.visualization.predictions import draw_predictions
@@ -102,7 +103,7 @@ def run(work_dir: Path, config: str, data_root: Path, options: list[str]):
          '--cfg-options', *(option for option in options if not option[0].isupper())]
     )  # fmt: skip
     cfg = launch.load_config(args)
-    launch.apply_train_options(cfg, args)
+    apply_train_options(cfg, args)
     runner = launch.build_runner(cfg)
     runner.train()
     return runner

@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from mmc2fmae.errors import SampleError
-from mmc2fmae.images import UNREADABLE, _decode_jpeg, open_image, upright_pixels, upright_rgb
+from mmc2fmae.images.jpegs import decode_jpeg
+from mmc2fmae.images.opening import UNREADABLE, open_image
+from mmc2fmae.images.rgb import upright_pixels, upright_rgb
 from mmc2fmae.label_maps import _plain_ids, decode_ids
 from mmc2fmae.preparation.layout import encode_map
 
@@ -48,7 +50,7 @@ def fast(content):
 
 def is_fast(content):
     with open_image(io.BytesIO(content)) as image:
-        return _decode_jpeg(image) is not None
+        return decode_jpeg(image) is not None
 
 
 ORDINARY = [
@@ -101,7 +103,7 @@ def test_an_older_opencv_and_a_file_beyond_all_bounds_leave_jpegs_to_pillow(monk
     with monkeypatch.context() as patch:
         patch.delattr('cv2.IMREAD_COLOR_RGB')
         assert not is_fast(content) and np.array_equal(fast(content), by_pillow(content))
-    monkeypatch.setattr('mmc2fmae.images._LARGEST_JPEG', len(content) - 1)
+    monkeypatch.setattr('mmc2fmae.images.jpegs._LARGEST', len(content) - 1)
     assert not is_fast(content) and np.array_equal(fast(content), by_pillow(content))
 
 

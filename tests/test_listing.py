@@ -14,7 +14,7 @@ from mmc2fmae.files import (
     missing_files,
     scan_folder,
 )
-from mmc2fmae.images import FORMATS
+from mmc2fmae.images.opening import FORMATS
 
 
 def touch(root, *names):

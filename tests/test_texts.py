@@ -6,7 +6,7 @@ from mmc2fmae.labeling.prompts import read_prompts
 from mmc2fmae.preparation.converters import read_class_names
 from mmc2fmae.preparation.folders import find_classes
 from mmc2fmae.preparation.layout import read_label_info, read_manifest
-from mmc2fmae.reproduce.table_files import _read as read_yaml
+from mmc2fmae.reproduce.fields import Fields
 from mmc2fmae.texts import read_lines, read_text
 
 ENCODINGS = ('utf-8', 'utf-8-sig', 'utf-16', 'utf-32')
@@ -73,7 +73,7 @@ READERS = {  # what reads a file that users write, a content, and what it means
     ),
     'prompts.txt': (prompts, 'ä\nb\n', ('ä', 'b')),
     'prompts.json': (prompts, '{"f": ["ä", "b"]}', ('ä', 'b')),
-    'table.yaml': (read_yaml, 'a: ä\nb: 2\n', {'a': 'ä', 'b': 2}),
+    'table.yaml': (lambda p: Fields.of_file(p).whole, 'a: ä\nb: 2\n', {'a': 'ä', 'b': 2}),
 }  # fmt: skip
 
 

@@ -82,3 +82,12 @@ def find_checkpoint(source: str | Path) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f'checkpoint {path} does not exist')
     return path
+
+
+def local_checkpoint(source: str | None) -> str | None:
+    """Return the file that a checkpoint or the folder of a run stands for; addresses stay.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    return source if not source or '://' in source else str(find_checkpoint(source))

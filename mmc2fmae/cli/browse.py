@@ -59,5 +59,7 @@ def run(args: argparse.Namespace) -> None:
     note = f'{args.root}: {note}'
     if 'semantic' in layout.folders:
         note += f'.  Class names: {source}'
-    for path in draw_sheets(records, layout, classes, args.out, args.rows, note):
+    for path in draw_sheets(
+        records, layout, classes=classes, out=args.out, rows=args.rows, note=note
+    ):
         print(path)

@@ -86,11 +86,11 @@ def describe(args: argparse.Namespace) -> 'Conversion':
     return converters.from_folders(
         args.images,
         args.instance,
-        args.semantic,
-        converters.read_class_names(args.classes) if args.classes else classes,
-        args.reduce_zero_label,
-        args.instance_void,
-        args.skip_unlabelled,
+        semantic=args.semantic,
+        classes=converters.read_class_names(args.classes) if args.classes else classes,
+        reduce_zero_label=args.reduce_zero_label,
+        instance_void=args.instance_void,
+        skip_unlabelled=args.skip_unlabelled,
     )
 
 

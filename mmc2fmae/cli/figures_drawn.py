@@ -42,7 +42,13 @@ def draw_attention(args: argparse.Namespace) -> figures.Page:
     ]
     names = inputs.choose_names(args.names, [path.stem for path in photos], 'names')
     return figures.draw_attention(
-        looks, names, args.query, args.heads, args.style, args.shared_scale, args.width
+        looks,
+        names,
+        queries=args.query,
+        heads=args.heads,
+        styles=args.style,
+        shared_scale=args.shared_scale,
+        width=args.width,
     )
 
 
@@ -79,13 +85,13 @@ def draw_masked(args: argparse.Namespace) -> figures.Page:
     return figures.draw_masked_predictions(
         autoencoder,
         find_samples(args, autoencoder),
-        args.visible,
-        args.draws,
-        args.concentration,
-        args.target_stats,
-        find_class_names(args, autoencoder),
-        args.seed,
-        args.width,
+        num_visible=args.visible,
+        draws=args.draws,
+        concentration=args.concentration,
+        target_stats=args.target_stats,
+        class_names=find_class_names(args, autoencoder),
+        seed=args.seed,
+        width=args.width,
     )
 
 
@@ -95,12 +101,12 @@ def draw_cross(args: argparse.Namespace) -> figures.Page:
     return figures.draw_cross_predictions(
         autoencoders,
         find_samples(args, autoencoders[0]),
-        args.granularity,
-        args.tokens,
-        args.target_stats,
-        find_class_names(args, autoencoders[0]),
-        args.seed,
-        args.width,
+        seen=args.granularity,
+        tokens=args.tokens,
+        target_stats=args.target_stats,
+        class_names=find_class_names(args, autoencoders[0]),
+        seed=args.seed,
+        width=args.width,
     )
 
 

@@ -38,7 +38,13 @@ def run(args: argparse.Namespace) -> None:
         half=args.half,
     )
     result = evaluate_knn(
-        args.checkpoint, args.train, args.val, how, args.k, args.temperature, **stated
+        args.checkpoint,
+        args.train,
+        args.val,
+        options=how,
+        k=args.k,
+        temperature=args.temperature,
+        **stated,
     )
     out = Path(args.out or f'{args.checkpoint.rstrip("/")}.knn.json')
     write_atomically(json.dumps(result, indent=2).encode(), out)

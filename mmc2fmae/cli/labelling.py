@@ -3,6 +3,8 @@
 import argparse
 import os
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -54,11 +56,7 @@ def label(args: argparse.Namespace) -> None:
     for asked in prompts.table.values():
         detector.prompts(asked)  # a name that is too long shows now, not in the third hour
     if args.sweep:
-        picture = args.out / 'sweep.png'
-        print('threshold  enough detections  mean detections  stops here')
-        for row in survey.sweep(source, detector, schedule, args.sweep, picture):
-            print('{threshold:9.2f} {enough:18.1%} {detections:16.2f} {used:11.1%}'.format(**row))
-        print(f'{picture}: boxes above the threshold of their photograph are green')
+        print_sweep(source, detector, schedule, args.sweep, args.out / 'sweep.png')
         return
     labeller = Labeller(
         detector,
@@ -69,22 +67,16 @@ def label(args: argparse.Namespace) -> None:
     )
     if args.estimate:
         found = survey.estimate(
-            source, labeller, args.estimate, args.part_size, args.workers, args.out
+            source,
+            labeller,
+            number=args.estimate,
+            part_size=args.part_size,
+            workers=args.workers,
+            near=args.out,
         )
         print(found.describe(len(names)))
         return
-    # Everything that decides a map: a run with other settings is refused, not mixed in.
-    merging = asdict(merge)
-    merging |= merging.pop('schedule')
-    settings = dict(
-        version=mmc2fmae.__version__,
-        models=described,
-        prompts=prompts.digest(),
-        **merging,
-        min_confidence=args.min_confidence,
-        batch_size=args.batch_size,
-        amp=args.amp,
-    )
+    settings = deciding(args, merge, described, prompts.digest())
     job = Job(args.out, args.split, names, args.part_size, settings)
     with job.claim(rank):
         if rank == 0:
@@ -95,7 +87,15 @@ def label(args: argparse.Namespace) -> None:
             claim_labels(args.out, args.split, labeller.semantic.classes, KIND, made)
         line = {role: model['name'] for role, model in described.items()}
         line |= dict(version=mmc2fmae.__version__)
-        if run_job(job, source, labeller, line, rank, world_size, args.workers):
+        if run_job(
+            job,
+            source,
+            labeller=labeller,
+            models=line,
+            rank=rank,
+            world_size=world_size,
+            workers=args.workers,
+        ):
             summarise(job)
 
 
@@ -108,6 +108,37 @@ def fill_in(args: argparse.Namespace) -> None:
         args.device = f'cuda:{os.environ.get("LOCAL_RANK", 0)}'
     args.amp = args.amp or ('bf16' if args.device.startswith('cuda') else 'off')
     args.split = args.split or args.images.resolve().name
+
+
+def print_sweep(
+    source: Source,
+    detector: GroundingDinoDetector,
+    schedule: ThresholdSchedule,
+    number: int,
+    picture: Path,
+) -> None:
+    """Print what each threshold of the schedule finds on some photographs, and draw their boxes."""
+    print('threshold  enough detections  mean detections  stops here')
+    for row in survey.sweep(source, detector, schedule, number, picture):
+        print('{threshold:9.2f} {enough:18.1%} {detections:16.2f} {used:11.1%}'.format(**row))
+    print(f'{picture}: boxes above the threshold of their photograph are green')
+
+
+def deciding(
+    args: argparse.Namespace, merge: MergeOptions, described: dict[str, dict], prompts: str
+) -> dict[str, Any]:
+    """Return all that decides a map: a run with other settings is refused, not mixed in."""
+    merging = asdict(merge)
+    merging |= merging.pop('schedule')
+    return dict(
+        version=mmc2fmae.__version__,
+        models=described,
+        prompts=prompts,
+        **merging,
+        min_confidence=args.min_confidence,
+        batch_size=args.batch_size,
+        amp=args.amp,
+    )
 
 
 def summarise(job: Job) -> None:

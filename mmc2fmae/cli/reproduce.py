@@ -4,9 +4,14 @@ import argparse
 import sys
 from io import TextIOWrapper
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmc2fmae.cli.parsing import KeyValues
 from mmc2fmae.reproduce.lock import AlreadyRunning
+
+if TYPE_CHECKING:
+    from mmc2fmae.reproduce.cost import Cost, Machine
+    from mmc2fmae.reproduce.plan import Plan
 
 EXPECTED = (AlreadyRunning,)
 
@@ -61,15 +66,9 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         PlanError: The request does not fit the preset.
     """
-    import time
-
     from mmengine.logging import MMLogger
 
-    from mmc2fmae.reproduce import cost, prerequisites, recipes, report_html, results, runner, show
-    from mmc2fmae.reproduce.commands import RunOptions
-    from mmc2fmae.reproduce.plan import PlanError, make_plan
-    from mmc2fmae.reproduce.report import make_report
-    from mmc2fmae.reproduce.table_files import load_suite, load_tables, pick_rows
+    from mmc2fmae.reproduce import recipes
 
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # a log file shows progress at once, too
@@ -77,59 +76,104 @@ def run(args: argparse.Namespace) -> int:
     if args.command == 'recipes':
         print(recipes.write())
         return 0
-    preset = f'{args.preset}-quick' if args.quick else args.preset
+    plan, work_dir = _plan(args)
+    part = {'plan': _show, 'run': _run, 'report': _report}[args.command]
+    return part(args, plan, work_dir)
+
+
+def _plan(args: argparse.Namespace) -> 'tuple[Plan, Path]':
+    """Return what the arguments ask for, and the folder of its stages."""
+    from mmc2fmae.reproduce.plan import PlanError, make_plan
+    from mmc2fmae.reproduce.table_files import load_suite, load_tables, pick_rows
+
+    name = f'{args.preset}-quick' if args.quick else args.preset
     suite = load_suite()
-    if preset not in suite.presets:
+    if name not in suite.presets:
         raise PlanError(f'the preset {args.preset} has no quick version; mini has one')
     tables, suite = load_tables(args.tables, suite)
-    preset, limit = suite.presets[preset], getattr(args, 'limit', None)
+    limit = getattr(args, 'limit', None)
     if limit is not None and limit < 1:
         raise PlanError(f'--limit {limit}: expected at least 1')
-    folder = f'{preset.name}-limit{limit}' if limit else preset.name
-    work_dir = (args.work_dir / folder).absolute()
     plan = make_plan(
         tables,
         pick_rows(tables, args.rows),
-        suite,
-        preset,
-        args.seeds,
-        args.cfg_options,
-        limit,
-        args.data_root.absolute(),
-        getattr(args, 'predictions', False),
+        suite=suite,
+        preset=suite.presets[name],
+        seeds=args.seeds,
+        overrides=args.cfg_options,
+        limit=limit,
+        data_root=args.data_root.absolute(),
+        predictions=getattr(args, 'predictions', False),
     )
     if not plan.cells:
         known = sorted({name for t in tables for row in t.rows for name in row.sources})
         raise PlanError(
             f'{", ".join(t.id for t in tables)}: no row that was asked for has a recipe in the '
-            f'preset {preset.name}: expected --preset {" or ".join(known)}'
+            f'preset {name}: expected --preset {" or ".join(known)}'
         )
-    if args.command == 'report':
-        out = args.out or work_dir / 'report'
-        for path in report_html.write_report(make_report(plan, work_dir), out):
-            print(path)
-        return 0
+    folder = f'{name}-limit{limit}' if limit else name
+    return plan, (args.work_dir / folder).absolute()
+
+
+def _report(args: argparse.Namespace, plan: 'Plan', work_dir: Path) -> int:
+    from mmc2fmae.reproduce.report import make_report
+    from mmc2fmae.reproduce.report_html import write_report
+
+    for path in write_report(make_report(plan, work_dir), args.out or work_dir / 'report'):
+        print(path)
+    return 0
+
+
+def _estimate(
+    args: argparse.Namespace, plan: 'Plan', work_dir: Path
+) -> 'tuple[Machine, dict[str, Cost]]':
+    """Return the machine that is counted on and what each stage costs, or did cost, there."""
+    from mmc2fmae.reproduce.cost import Machine, estimate
+    from mmc2fmae.reproduce.results import read_result
+
+    preset = plan.preset
     devices = args.gpus or (1 if getattr(args, 'launcher', '') == 'none' else preset.devices)
-    machine = cost.Machine(devices, args.tflops or preset.tflops, preset.startup)
-    found = {key: results.read_result(work_dir, stage) for key, stage in plan.stages.items()}
+    machine = Machine(devices, args.tflops or preset.tflops, preset.startup)
+    found = {key: read_result(work_dir, stage) for key, stage in plan.stages.items()}
     measured = {key: result['seconds'] for key, result in found.items() if result}
-    costs = cost.estimate(plan, machine, measured)
-    if args.command == 'plan':
-        print(show.show_plan(plan, work_dir, costs, machine, args.tflops is not None))
-        print(show.show_relative_cost(plan, costs))
-        return 0
+    return machine, estimate(plan, machine, measured)
+
+
+def _show(args: argparse.Namespace, plan: 'Plan', work_dir: Path) -> int:
+    from mmc2fmae.reproduce.show import show_plan, show_relative_cost
+
+    machine, costs = _estimate(args, plan, work_dir)
+    print(show_plan(plan, work_dir, costs, machine, args.tflops is not None))
+    print(show_relative_cost(plan, costs))
+    return 0
+
+
+def _run(args: argparse.Namespace, plan: 'Plan', work_dir: Path) -> int:
+    import time
+
+    from mmc2fmae.reproduce.commands import RunOptions
+    from mmc2fmae.reproduce.prerequisites import check_run
+    from mmc2fmae.reproduce.results import pending
+    from mmc2fmae.reproduce.runner import run_plan
+
+    machine, costs = _estimate(args, plan, work_dir)
     options = RunOptions(
-        work_dir, args.data_root.absolute(), args.launcher, devices, args.partition, args.jobs
+        work_dir=work_dir,
+        data_root=args.data_root.absolute(),
+        launcher=args.launcher,
+        gpus=machine.devices,
+        partition=args.partition,
+        jobs=args.jobs,
     )
-    todo = results.pending(work_dir, plan.stages)
-    prerequisites.check_run(plan, todo, options, sum(costs[stage.key].disk for stage in todo))
+    todo = pending(work_dir, plan.stages)
+    check_run(plan, todo, options, sum(costs[stage.key].disk for stage in todo))
     start = time.monotonic()
-    outcome = runner.run_plan(plan, options, costs)
+    outcome = run_plan(plan, options, costs)
     after = ['python tools/reproduce.py report', *args.tables, '--preset', args.preset]
     after += ['--quick'] if args.quick else []
     print(
         f'{len(outcome.done)} stages done, {len(outcome.failed)} failed, '
         f'{len(outcome.skipped)} skipped, {time.monotonic() - start:.0f} s; '
-        + ('a smoke run, no result' if limit else ' '.join(after))
+        + ('a smoke run, no result' if args.limit else ' '.join(after))
     )
     return outcome.status

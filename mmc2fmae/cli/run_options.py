@@ -1,4 +1,4 @@
-"""Options of training and testing; mmc2fmae.engine.launch applies them."""
+"""Options of training and testing; launch.py and train_options.py of mmc2fmae.engine apply them."""
 
 import argparse
 

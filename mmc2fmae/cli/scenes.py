@@ -42,10 +42,10 @@ def run(args: argparse.Namespace) -> None:
         out = write_scenes(
             args.out,
             spec,
-            args.train,
-            args.val,
-            args.seed,
-            args.workers,
+            num_train=args.train,
+            num_val=args.val,
+            seed=args.seed,
+            workers=args.workers,
             overwrite=args.overwrite,
             quiet=args.quiet,
         )

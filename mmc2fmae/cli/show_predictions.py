@@ -24,7 +24,12 @@ def run(args: argparse.Namespace) -> int:
 
     checkpoint = require_weights(args.config, args.checkpoint)
     pictures, unreadable = draw_predictions(
-        find(args.config), checkpoint, args.images, args.out, args.score, args.most
+        find(args.config),
+        checkpoint,
+        images=args.images,
+        out=args.out,
+        score=args.score,
+        most=args.most,
     )
     print(f'wrote {len(pictures)} pictures to {pictures[0].parent}')
     return tell_left_out(unreadable, 'they have no picture')

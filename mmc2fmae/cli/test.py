@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Test."""
     checkpoint = require_weights(args.config, args.checkpoint)
+    from mmc2fmae.checkpoints.finding import local_checkpoint
     from mmc2fmae.engine import launch
     from mmc2fmae.engine.checkpoint_hook import ChosenWeightsHook
     from mmc2fmae.engine.failures import run_told
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
         metric = dict(type='PredictionFile', path=args.predictions)
         metrics = cfg.test_evaluator
         cfg.test_evaluator = [*(metrics if isinstance(metrics, list) else [metrics]), metric]
-    cfg.load_from = launch.local_checkpoint(checkpoint)
+    cfg.load_from = local_checkpoint(checkpoint)
     cfg.resume = False  # the config of a run that was resumed says so
 
     def test(runner: 'Runner') -> None:

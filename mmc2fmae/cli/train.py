@@ -26,6 +26,7 @@ def run(args: argparse.Namespace) -> int:
     from mmc2fmae.engine.failures import run_told
     from mmc2fmae.engine.interruption import Interruption, InterruptionHook
     from mmc2fmae.engine.processes import leave_processes
+    from mmc2fmae.engine.train_options import apply_train_options
     from mmc2fmae.parallel import end_with_parent
     from mmc2fmae.probes import apply_probes
     from mmc2fmae.torchrun import LEAVING, launcher_folder
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
         end_with_parent(signal.SIGTERM)
     cfg = launch.load_config(args)
     apply_probes(cfg, args)
-    launch.apply_train_options(cfg, args)
+    apply_train_options(cfg, args)
     status = 0
 
     def train(runner: 'Runner') -> None:

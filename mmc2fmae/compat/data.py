@@ -43,7 +43,7 @@ def _naming_the_file(load: Callable) -> Callable:
 
     def transform(self, results: dict) -> dict | None:
         from mmc2fmae.errors import SampleError
-        from mmc2fmae.images import UNREADABLE
+        from mmc2fmae.images.opening import UNREADABLE
 
         try:
             return load(self, results)
@@ -60,14 +60,14 @@ def _naming_the_file(load: Callable) -> Callable:
 def _decode_photograph(decode, content, flag='color', channel_order='bgr', backend=None):
     import mmcv.image.io as reading
 
-    from mmc2fmae.images import decode_photograph
+    from mmc2fmae.images.rgb import decode_photograph
 
     backend = backend or reading.imread_backend  # of mmcv.use_backend
     return decode_photograph(decode, content, flag, channel_order, backend)
 
 
 def _open_image(source):
-    from mmc2fmae.images import open_image
+    from mmc2fmae.images.opening import open_image
 
     return open_image(source)
 
@@ -110,7 +110,7 @@ def _keep_label_ids(cls) -> None:
 def _ids_of_8_bits(content: bytes, flag: str, backend: str):
     """Stand in for ``mmcv.imfrombytes`` where mmseg reads a label map."""
     from mmc2fmae.errors import SampleError
-    from mmc2fmae.images import UNREADABLE
+    from mmc2fmae.images.opening import UNREADABLE
     from mmc2fmae.label_maps import decode_ids
 
     advice = 'restore or remove it'

@@ -243,7 +243,13 @@ def _open_bundle(folder: LocalFolder | RemoteFolder, content: bytes) -> Bundle:
     else:
         open_shard, most_open = partial(_open_local, folder.address), _OPEN
     return Bundle(
-        folder.address, index['folders'], index['suffix'], table, shards, open_shard, most_open
+        address=folder.address,
+        folders=index['folders'],
+        suffix=index['suffix'],
+        table=table,
+        shards=shards,
+        open_shard=open_shard,
+        most_open=most_open,
     )
 
 

@@ -20,7 +20,7 @@ from mmc2fmae.datasets.photograph_lists import find_entries, match_entries
 from mmc2fmae.datasets.sample_tables import SampleTable
 from mmc2fmae.errors import LabelsError, SampleError, first_names
 from mmc2fmae.files import IMAGE_SUFFIXES, list_folders, photographs_in
-from mmc2fmae.images import UNREADABLE
+from mmc2fmae.images.opening import UNREADABLE
 from mmc2fmae.paths import expand_path
 from mmc2fmae.texts import read_text
 

@@ -8,14 +8,10 @@ from PIL import Image
 from mmc2fmae.bundled_files import file_size, open_file
 from mmc2fmae.datasets.encoded import EncodedPhotograph
 from mmc2fmae.errors import SampleError
-from mmc2fmae.images import (
-    UNREADABLE,
-    open_image,
-    ordinary_jpeg,
-    stored,
-    upright_pixels,
-    upright_rgb,
-)
+from mmc2fmae.images.jpegs import ordinary_jpeg
+from mmc2fmae.images.opening import UNREADABLE, open_image
+from mmc2fmae.images.orientation import stored
+from mmc2fmae.images.rgb import upright_pixels, upright_rgb
 from mmc2fmae.label_maps import MOST_BYTES, decode_colours, decode_ids
 
 CONTINUOUS_MODES = ('1', 'L', 'P', 'I', 'I;16', 'I;16B')

@@ -10,7 +10,8 @@ from torch.utils.data import Dataset, default_collate
 
 from mmc2fmae.errors import first_names
 from mmc2fmae.files import IMAGE_SUFFIXES, list_photographs, spelt_otherwise
-from mmc2fmae.images import brightest, middle, open_image, upright_rgb
+from mmc2fmae.images.opening import open_image
+from mmc2fmae.images.rgb import brightest, middle, upright_rgb
 from mmc2fmae.paths import AnyPath, expand_path
 from mmc2fmae.texts import read_lines
 

@@ -134,7 +134,14 @@ def evaluate_knn(
         features.append(found.to(options.device))
         classes_of = [folder.get_data_info(i)['gt_label'] for i in range(len(folder))]
         labels.append(torch.tensor(classes_of, device=options.device))
-    votes = knn_votes(features[0], labels[0], features[1], classes, k, temperature)
+    votes = knn_votes(
+        features[0],
+        labels[0],
+        queries=features[1],
+        num_classes=classes,
+        k=k,
+        temperature=temperature,
+    )
     shown = [n for n in (1, 5) if n == 1 or n < classes]  # the best 5 of 5 are always right
     return {f'top{n}': top_k_accuracy(votes, labels[1], n) for n in shown} | dict(
         k=k,

@@ -77,11 +77,27 @@ def evaluate_robustness(
     set_multi_processing(distributed=get_world_size() > 1)
     torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32, on every GPU
     torch.backends.cudnn.deterministic = True
-    options = Options(place, batch_size, workers, limit, amp or 'float32', weights)
+    options = Options(
+        device=place,
+        batch_size=batch_size,
+        workers=workers,
+        limit=limit,
+        precision=amp or 'float32',
+        weights=weights,
+    )
     model = load_classifier(cfg, checkpoint, place, weights)
     planned: list = [None]
     if get_rank() == 0:  # one process reads the folders: 75 of them have 50,000 files each
-        planned = [plan_sets(cfg, checkpoint, Path(data_root), out, only or [], options)]
+        planned = [
+            plan_sets(
+                cfg,
+                checkpoint,
+                data_root=Path(data_root),
+                out=out,
+                only=only or [],
+                options=options,
+            )
+        ]
     broadcast_object_list(planned)
     (planned,) = planned
     check_forward(planned, model, options)

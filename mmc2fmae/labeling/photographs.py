@@ -9,7 +9,9 @@ import numpy as np
 from PIL import Image
 
 from mmc2fmae.errors import SampleError
-from mmc2fmae.images import BACK, UNREADABLE, open_image, stored, turn, upright_rgb
+from mmc2fmae.images.opening import UNREADABLE, open_image
+from mmc2fmae.images.orientation import BACK, stored, turn
+from mmc2fmae.images.rgb import upright_rgb
 
 MAX_SIDE = 1333
 """Longest side in pixels that any of the models looks at (Grounding DINO's limit)."""

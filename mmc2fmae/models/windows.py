@@ -76,6 +76,6 @@ class WindowAttention(MultiheadAttention):
         """Attend within the windows of a (H, W) grid of (B, extra + H * W, D) tokens."""
         q, k, v = self.qkv(x).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
         dropout = self.attn_drop if self.training else 0.0
-        x = attend_in_windows(q, k, v, grid, self.window_size, dropout)
+        x = attend_in_windows(q, k, v, grid=grid, size=self.window_size, dropout=dropout)
         x = x.transpose(1, 2).flatten(2)
         return self.out_drop(self.gamma1(self.proj_drop(self.proj(x))))

@@ -8,7 +8,7 @@ import numpy as np
 
 from mmc2fmae.errors import DatasetError, first_names, nearest
 from mmc2fmae.files import evenly, missing_files, spelt_otherwise
-from mmc2fmae.images import upright_size
+from mmc2fmae.images.orientation import upright_size
 from mmc2fmae.preflight.coco_json import Coco, read_coco
 from mmc2fmae.preflight.defects import Found
 from mmc2fmae.preflight.orientation import require_decided

@@ -140,9 +140,9 @@ def _fill_areas(
     repairs: list[str],
 ) -> None:
     note_values(
-        defects, 'annotations', annotations, 'area',
-        lambda v: v is None or (type(v) in (int, float) and 0 <= v < LARGEST_SIDE**2),
-        'pixels, 0 or more',
+        defects, 'annotations', rows=annotations, key='area',
+        fits=lambda v: v is None or (type(v) in (int, float) and 0 <= v < LARGEST_SIDE**2),
+        expected='pixels, 0 or more',
     )  # fmt: skip
     without = [i for i, a in enumerate(annotations) if a.get('area') is None]
     none = [i for i, a in enumerate(annotations) if a.get('area') == 0]

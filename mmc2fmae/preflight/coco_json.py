@@ -68,7 +68,9 @@ def read_coco(path: str | os.PathLike, masks: bool = True) -> Coco:
     _check_annotations(defects, images, annotations, categories, repairs)
     boxes = read_boxes(defects, annotations)
     defects.stop()
-    check_geometry(defects, images, annotations, boxes, masks, repairs)
+    check_geometry(
+        defects, images, annotations=annotations, boxes=boxes, masks=masks, repairs=repairs
+    )
     if annotations and all(a['iscrowd'] for a in annotations):
         defects.note(
             'annotations', annotations, range(len(annotations)), 'are crowds (iscrowd 1), so '
@@ -145,16 +147,24 @@ def _is_text(value: Any) -> bool:
 
 
 def _check_categories(defects: Defects, categories: list[dict]) -> None:
-    note_values(defects, 'categories', categories, 'name', _is_text, 'a text')
+    note_values(
+        defects, 'categories', rows=categories, key='name', fits=_is_text, expected='a text'
+    )
 
 
 def _check_images(defects: Defects, images: list[dict]) -> None:
-    note_values(defects, 'images', images, 'file_name', _is_text, 'a path below the images folder')
+    note_values(
+        defects,
+        'images',
+        rows=images,
+        key='file_name',
+        fits=_is_text,
+        expected='a path below the images folder',
+    )
     for key in ('width', 'height'):
         note_values(
-            defects, 'images', images, key,
-            lambda v: type(v) in (int, float) and v == v and 0 < v <= LARGEST_SIDE and v == int(v),
-            'pixels as a whole number',
+            defects, 'images', rows=images, key=key, expected='pixels as a whole number',
+            fits=lambda v: type(v) in (int, float) and 0 < v <= LARGEST_SIDE and v == int(v),
         )  # fmt: skip
     for image in images if not defects.kinds else ():
         image['width'], image['height'] = int(image['width']), int(image['height'])
@@ -228,8 +238,9 @@ def _check_annotations(
         repairs.append(f'{missing:,} annotations without iscrowd are no crowds')
     for key in ('iscrowd', 'ignore'):
         note_values(
-            defects, 'annotations', annotations, key,
-            lambda v: v is None or (type(v) in (int, bool, float) and v in (0, 1)), '0 or 1',
+            defects, 'annotations', rows=annotations, key=key,
+            fits=lambda v: v is None or (type(v) in (int, bool, float) and v in (0, 1)),
+            expected='0 or 1',
         )  # fmt: skip
     crowdless = [i for i, a in enumerate(annotations) if a['iscrowd'] is None]
     defects.note('annotations', annotations, crowdless, 'have iscrowd null, expected 0 or 1')

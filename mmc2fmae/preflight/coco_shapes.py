@@ -53,8 +53,8 @@ def read_shapes(segmentations: Sequence, sizes: np.ndarray) -> Shapes:
     """
     number = len(segmentations)
     shapes = Shapes(
-        np.zeros(number, bool), np.zeros(number, bool), np.zeros(number, bool),
-        np.zeros(number), np.zeros((number, 4)), {},
+        known=np.zeros(number, bool), empty=np.zeros(number, bool), outside=np.zeros(number, bool),
+        areas=np.zeros(number), boxes=np.zeros((number, 4)), defects={},
     )  # fmt: skip
     for start in range(0, number, CHUNK):
         polygons, runs = [], []

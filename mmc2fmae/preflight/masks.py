@@ -10,7 +10,7 @@ import numpy as np
 from mmc2fmae.datasets.sample_io import read_label_map
 from mmc2fmae.errors import DatasetError, SampleError, first_names
 from mmc2fmae.files import evenly, missing_files, spelt_otherwise
-from mmc2fmae.images import upright_size
+from mmc2fmae.images.orientation import upright_size
 from mmc2fmae.label_maps import between_others, colours_of_ids, wide_ids
 from mmc2fmae.parallel import in_threads
 from mmc2fmae.preflight.defects import Found

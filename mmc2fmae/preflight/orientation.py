@@ -10,7 +10,8 @@ from pathlib import Path
 from mmc2fmae.datasets.label_info import manifest_path
 from mmc2fmae.datasets.multi_granular import MultiGranularDataset
 from mmc2fmae.errors import DatasetError, first_names
-from mmc2fmae.images import UNREADABLE, Stored, open_image, stored_size
+from mmc2fmae.images.opening import UNREADABLE, open_image
+from mmc2fmae.images.orientation import Stored, stored_size
 from mmc2fmae.parallel import in_threads
 
 FIX = (

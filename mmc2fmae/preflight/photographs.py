@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from mmc2fmae.bundled_files import BundledFile
 from mmc2fmae.errors import DatasetError, first_names
 from mmc2fmae.files import AnyPath, evenly
-from mmc2fmae.images import UNREADABLE, brightest, ends_whole, nearly_black, open_image
+from mmc2fmae.images.opening import UNREADABLE, ends_whole, open_image
+from mmc2fmae.images.rgb import brightest, nearly_black
 from mmc2fmae.parallel import in_threads
 
 MOST = 50_000

@@ -11,7 +11,7 @@ from mmc2fmae.datasets.photograph_lists import require_unique_stems
 from mmc2fmae.datasets.sample_io import read_label_map
 from mmc2fmae.errors import DatasetError, SampleError, first_names
 from mmc2fmae.files import IMAGE_SUFFIXES, AnyPath, list_files, list_photographs, spelt_otherwise
-from mmc2fmae.images import upright_size
+from mmc2fmae.images.orientation import upright_size
 from mmc2fmae.label_ids import IGNORE
 from mmc2fmae.preflight.orientation import require_decided
 

@@ -19,7 +19,7 @@ from mmc2fmae.files import (
     require_room,
     write_atomically,
 )
-from mmc2fmae.images import stored_size
+from mmc2fmae.images.orientation import stored_size
 from mmc2fmae.parallel import in_chunks
 from mmc2fmae.preflight.orientation import FIX, undecided
 from mmc2fmae.preparation.layout import (
@@ -119,7 +119,12 @@ def convert(
     link_photographs(conversion.images, root, split)
     kept, problems = 0, []
     write = partial(
-        _write_maps, conversion.read, conversion.images, conversion.granularities, root, split
+        _write_maps,
+        read=conversion.read,
+        images=conversion.images,
+        granularities=conversion.granularities,
+        root=root,
+        split=split,
     )
     for part_kept, part_problems in in_chunks(write, conversion.items, workers, quiet=quiet):
         kept += part_kept
@@ -202,12 +207,12 @@ def _claim(conversion: Conversion, root: Path, split: str) -> None:
 
 
 def _write_maps(
+    items: Sequence[Labelled],
     read: Callable[[Labelled], dict[str, np.ndarray]],
     images: str,
     granularities: Sequence[str],
     root: Path,
     split: str,
-    items: Sequence[Labelled],
 ) -> tuple[int, list[str]]:
     """Write the maps of some photographs; return how many were there and what is wrong."""
     kept, problems = 0, []

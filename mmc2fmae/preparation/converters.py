@@ -76,7 +76,12 @@ def from_coco_panoptic(
     _check_exist(Path(images) / item.name for item in items)
     _check_exist(item.files[0] for item in items)
     return Conversion(
-        str(images), items, classes, GRANULARITIES, dict(kind='COCO panoptic'), _read_panoptic
+        images=str(images),
+        items=items,
+        classes=classes,
+        granularities=GRANULARITIES,
+        source=dict(kind='COCO panoptic'),
+        read=_read_panoptic,
     )
 
 
@@ -115,7 +120,12 @@ def from_ade20k(folder: AnyPath, split: str = 'train', instances: bool = True) -
     classes = tuple(name.strip() for name in ADE20KDataset.METAINFO['classes'])
     source = dict(kind='ADE20K', instances=instances)
     return Conversion(
-        str(images), items, classes, granularities, source, partial(_read_ade20k, len(classes))
+        images=str(images),
+        items=items,
+        classes=classes,
+        granularities=granularities,
+        source=source,
+        read=partial(_read_ade20k, len(classes)),
     )
 
 
@@ -160,7 +170,14 @@ def from_folders(
         instance_void=instance_void,
     )
     read = partial(_read_folders, len(classes), reduce_zero_label, instance_void)
-    return Conversion(str(images), items, tuple(classes), GRANULARITIES, source, read)
+    return Conversion(
+        images=str(images),
+        items=items,
+        classes=tuple(classes),
+        granularities=GRANULARITIES,
+        source=source,
+        read=read,
+    )
 
 
 def read_class_names(path: AnyPath) -> tuple[str, ...]:

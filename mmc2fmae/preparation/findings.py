@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from mmc2fmae.images import LARGE_PIXELS
+from mmc2fmae.images.opening import LARGE_PIXELS
 
 
 class Kind(NamedTuple):

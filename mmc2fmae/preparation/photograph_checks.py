@@ -9,16 +9,9 @@ from PIL import Image
 from mmc2fmae.datasets.sample_io import read_label_map, read_rgb
 from mmc2fmae.errors import SampleError, first_names
 from mmc2fmae.files import AnyPath
-from mmc2fmae.images import (
-    LARGE_PIXELS,
-    UNREADABLE,
-    Stored,
-    brightest,
-    ends_whole,
-    nearly_black,
-    open_image,
-    stored,
-)
+from mmc2fmae.images.opening import LARGE_PIXELS, UNREADABLE, ends_whole, open_image
+from mmc2fmae.images.orientation import Stored, stored
+from mmc2fmae.images.rgb import brightest, nearly_black
 from mmc2fmae.label_ids import IGNORE
 from mmc2fmae.label_maps import between_others, colours_of_ids, wide_ids
 from mmc2fmae.preflight.orientation import undecided

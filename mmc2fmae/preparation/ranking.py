@@ -12,7 +12,7 @@ from PIL import Image
 from mmc2fmae.datasets.sample_io import read_label_map
 from mmc2fmae.errors import DatasetError, first_names
 from mmc2fmae.files import missing_files, spelt_otherwise
-from mmc2fmae.images import UNREADABLE
+from mmc2fmae.images.opening import UNREADABLE
 from mmc2fmae.label_ids import IGNORE
 from mmc2fmae.parallel import in_chunks
 from mmc2fmae.preparation.folders import Layout, find_manifest

@@ -10,7 +10,8 @@ from PIL import Image, JpegImagePlugin
 
 from mmc2fmae.errors import DatasetError
 from mmc2fmae.files import IMAGE_SUFFIXES, list_photographs, write_atomically
-from mmc2fmae.images import BACK, UNREADABLE, open_image, stored, stored_size, turn_image
+from mmc2fmae.images.opening import UNREADABLE, open_image
+from mmc2fmae.images.orientation import BACK, stored, stored_size, turn_image
 from mmc2fmae.parallel import in_threads
 
 

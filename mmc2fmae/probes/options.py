@@ -5,7 +5,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmc2fmae.engine.launch import pretrains
+from mmc2fmae.engine.train_options import pretrains
 from mmc2fmae.evaluation.image_files import find_images
 from mmc2fmae.probes.hooks import HealthProbeHook, KnnProbeHook, PictureProbeHook
 from mmc2fmae.probes.labelled import read_labelled

@@ -230,7 +230,15 @@ class _Maker:
         if config is None:
             return None
         name = f'{config.stem}-from-{start.name}' if start else config.stem
-        return self._train('pretrain', name, config, 'pretrain', seed, start, None)
+        return self._train(
+            'pretrain',
+            name,
+            config=config,
+            part='pretrain',
+            seed=seed,
+            upstream=start,
+            protocol=None,
+        )
 
     def bring(self, entry: Mapping[str, str]) -> Stage:
         name = entry['file']
@@ -247,7 +255,15 @@ class _Maker:
         name = f'{protocol.name}-{start.name if start else SCRATCH}'
         if protocol.after is None:
             config = protocol.config
-            return self._train('finetune', name, config, protocol.id, seed, start, protocol)
+            return self._train(
+                'finetune',
+                name,
+                config=config,
+                part=protocol.id,
+                seed=seed,
+                upstream=start,
+                protocol=protocol,
+            )
         tuned = self.evaluate(self.suite.protocols[protocol.after], start, seed)
         overrides = self.preset.overrides.get(protocol.id, {})
         before = configs.read_config(protocol.config)
@@ -255,15 +271,15 @@ class _Maker:
         modified = [*self.undeclared(protocol), *configs.changes(before, after), *tuned.modified]
         parts = ['robustness', configs.relevant(after), tuned.identity, self.limit]
         return Stage(
-            'robustness',
-            name,
-            configs.digest_of(parts),
-            protocol.config,
-            overrides,
-            seed,
-            tuned,
-            protocol,
-            tuple(dict.fromkeys(modified)),
+            kind='robustness',
+            name=name,
+            identity=configs.digest_of(parts),
+            config=protocol.config,
+            overrides=overrides,
+            seed=seed,
+            upstream=tuned,
+            protocol=protocol,
+            modified=tuple(dict.fromkeys(modified)),
             limit=self.limit,
         )
 
@@ -304,9 +320,17 @@ class _Maker:
         recipe = configs.relevant(after)
         identity = configs.digest_of([kind, recipe, seed, upstream and upstream.identity])
         return Stage(
-            kind, name, identity, config, overrides, seed, upstream, protocol, tuple(modified),
+            kind=kind,
+            name=name,
+            identity=identity,
+            config=config,
+            overrides=overrides,
+            seed=seed,
+            upstream=upstream,
+            protocol=protocol,
+            modified=tuple(modified),
             limit=self.limit,
-        )  # fmt: skip
+        )
 
 
 def _class_tokens(pretrained: Stage | None, config: Path) -> dict[str, Any]:

@@ -81,7 +81,9 @@ def run_plan(
     """
     with WorkDirLock(options.work_dir) as lock:
         _note_run(plan, options.work_dir, say)
-        runner = _Runner(plan, options, costs, say, make_command, lock)
+        runner = _Runner(
+            plan=plan, options=options, costs=costs, say=say, make_command=make_command, lock=lock
+        )
         before = {n: signal.signal(n, runner.stop) for n in (signal.SIGINT, signal.SIGTERM)}
         try:
             return runner.run()
@@ -215,7 +217,14 @@ class _Runner:
                 seconds = sum(attempt['seconds'] for attempt in _attempts(child.folder))
                 preset = self.plan.preset.name
                 work_dir = self.options.work_dir
-                found = collect(stage, work_dir, preset, seconds, memory, cpu)
+                found = collect(
+                    stage,
+                    work_dir,
+                    preset=preset,
+                    seconds=seconds,
+                    memory_mib=memory,
+                    cpu_seconds=cpu,
+                )
                 results.write_json(found, child.folder / 'result.json')
             except Exception as problem:  # whatever it is, the other stages go on
                 code, error = 1, str(problem)

@@ -3,12 +3,11 @@
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import yaml
-
-from mmc2fmae.configs import FOLDER, ROOT
+from mmc2fmae.configs import FOLDER
 from mmc2fmae.errors import nearest
+from mmc2fmae.reproduce.fields import REQUIRED, Fields, TableError
 from mmc2fmae.reproduce.tables import (
     SCRATCH,
     TASKS,
@@ -20,14 +19,9 @@ from mmc2fmae.reproduce.tables import (
     Suite,
     Table,
 )
-from mmc2fmae.texts import read_text
 
 TABLES = FOLDER / 'tables'
 SUITE = TABLES / 'suite.yaml'
-
-
-class TableError(ValueError):
-    """A table file, or a name asked for, is wrong; the message says which and what is expected."""
 
 
 def load_suite(path: Path = SUITE) -> Suite:
@@ -36,7 +30,7 @@ def load_suite(path: Path = SUITE) -> Suite:
     Raises:
         TableError: The file is wrong.
     """
-    data = _Fields(path, '', _read(path))
+    data = Fields.of_file(path)
     protocols = _protocols(data)
     presets = {}
     for name, fields in data.take('presets', dict).parts():
@@ -44,7 +38,7 @@ def load_suite(path: Path = SUITE) -> Suite:
         presets[name] = _preset(name, fields)
         if quick.data:  # the same preset with another budget
             merged = {**fields.whole, **quick.data}
-            presets[f'{name}-quick'] = _preset(f'{name}-quick', _Fields(path, quick.where, merged))
+            presets[f'{name}-quick'] = _preset(f'{name}-quick', Fields(path, quick.where, merged))
     data.nothing_else()
     return Suite(protocols, presets)
 
@@ -103,26 +97,25 @@ def load_table(path: str | Path, suite: Suite) -> Table:
         TableError: The file is wrong; the message names file, key and what is expected.
     """
     path = Path(path)
-    data = _Fields(path, '', _read(path))
+    data = Fields.of_file(path)
     own = _protocols(data, {}) if 'protocols' in data.data else {}
     known = Suite({**suite.protocols, **own}, suite.presets)
     metrics = []
     for key, fields in data.take('metrics', dict).parts():
-        metrics.append(
-            Metric(
-                key,
-                fields.take('name', str),
-                fields.take('unit', str, '%'),
-                fields.take('higher_is_better', bool, True),
-                fields.take('names', dict, {}).data,
-            )
+        metric = Metric(
+            key=key,
+            name=fields.take('name', str),
+            unit=fields.take('unit', str, '%'),
+            higher_is_better=fields.take('higher_is_better', bool, True),
+            names=fields.take('names', dict, {}).data,
         )
+        metrics.append(metric)
         fields.nothing_else()
     attributes = tuple(map(str, data.take('attributes', list, [])))
     defaults = data.take('protocols_of_presets', dict, {}).data
     rows = []
     for number, entry in enumerate(data.take('rows', list)):
-        fields = _Fields(path, f'rows[{number}]', entry)
+        fields = Fields(path, f'rows[{number}]', entry)
         rows.append(_row(fields, attributes, [m.key for m in metrics], defaults, known))
         if rows[-1].id in [row.id for row in rows[:-1]]:
             fields.wrong('id', rows[-1].id, 'an id that no other row of the table has')
@@ -131,14 +124,14 @@ def load_table(path: str | Path, suite: Suite) -> Table:
         ids = [row.id for row in rows]
         data.wrong('reference', reference, f'the id of a row{nearest(reference, ids)}')
     table = Table(
-        path.stem,
-        data.take('title', str),
-        data.take('caption', str),
-        attributes,
-        tuple(metrics),
-        tuple(rows),
-        reference,
-        own,
+        id=path.stem,
+        title=data.take('title', str),
+        caption=data.take('caption', str),
+        attributes=attributes,
+        metrics=tuple(metrics),
+        rows=tuple(rows),
+        reference=reference,
+        protocols=own,
     )
     data.nothing_else()
     return table
@@ -169,67 +162,7 @@ def pick_rows(tables: Iterable[Table], names: Iterable[str] | None) -> dict[str,
     return {t.id: [row for row in t.rows if names is None or row.id in names] for t in tables}
 
 
-_REQUIRED = object()
-
-
-class _Fields:
-    """One mapping of a file: fields are taken one by one, and what is left over is an error."""
-
-    def __init__(self, path: Path, where: str, data: Any) -> None:
-        self.path, self.where = path, where
-        if not isinstance(data, dict):
-            raise TableError(f'{path}: {where or "the file"} is {data!r}: expected a mapping')
-        self.whole, self.data = data, dict(data)
-
-    def take(self, key: str, kind: type, default: Any = _REQUIRED) -> Any:
-        value = self.data.pop(key, default)
-        if value is _REQUIRED:
-            near = nearest(key, self.data)
-            raise TableError(f'{self.path}: {self._name(key)} is missing{near}')
-        if kind is float and isinstance(value, int):
-            value = float(value)
-        right = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
-        if not right and not (value is None and default is None):
-            self.wrong(key, value, f'of type {kind.__name__}')
-        return _Fields(self.path, self._name(key), value) if kind is dict else value
-
-    def file(self, key: str, value: str | None = None) -> Path:
-        """Take the path of a config, relative to the table's file or to the checkout."""
-        value = self.take(key, str) if value is None else value
-        for path in (self.path.parent / value, ROOT / value):
-            if path.is_file():
-                return path.resolve()
-        folder = (ROOT / value).parent
-        near = nearest(Path(value).stem, [p.stem for p in folder.glob('*.py')])
-        self.wrong(key, value, f'a config that exists{near}')
-
-    def parts(self) -> list[tuple[str, '_Fields']]:
-        return [(k, _Fields(self.path, self._name(k), v)) for k, v in self.data.items()]
-
-    def wrong(self, key: str, value: Any, expected: str) -> NoReturn:
-        raise TableError(f'{self.path}: {self._name(key)} is {value!r}: expected {expected}')
-
-    def nothing_else(self) -> None:
-        if self.data:
-            raise TableError(
-                f'{self.path}: {self._name(next(iter(self.data)))} is not a field of '
-                f'{self.where or "this file"}'
-            )
-
-    def _name(self, key: str) -> str:
-        return f'{self.where}.{key}' if self.where else key
-
-
-def _read(path: Path) -> Any:
-    try:
-        return yaml.safe_load(read_text(path))
-    except FileNotFoundError:
-        raise TableError(f'{path} does not exist') from None
-    except yaml.YAMLError as error:
-        raise TableError(f'{path} is no YAML: {error}') from error
-
-
-def _protocols(data: _Fields, default: Any = _REQUIRED) -> dict[str, Protocol]:
+def _protocols(data: Fields, default: Any = REQUIRED) -> dict[str, Protocol]:
     found = {}
     for name, fields in data.take('protocols', dict, default).parts():
         if not re.fullmatch(r'[\w.-]+@\d+', name):
@@ -238,17 +171,17 @@ def _protocols(data: _Fields, default: Any = _REQUIRED) -> dict[str, Protocol]:
         if task not in TASKS:
             fields.wrong('task', task, f'one of {", ".join(TASKS)}')
         found[name] = Protocol(
-            name,
-            fields.take('about', str),
-            task,
-            fields.file('config'),
-            fields.take('docs', str),
-            fields.take('metrics', dict).data,
-            fields.take('images', int),
-            fields.take('train_images', int, 0),
-            fields.take('after', str, None),
-            fields.take('digest', str, None),
-            fields.take('printed', dict, {}).data,
+            id=name,
+            about=fields.take('about', str),
+            task=task,
+            config=fields.file('config'),
+            docs=fields.take('docs', str),
+            metrics=fields.take('metrics', dict).data,
+            images=fields.take('images', int),
+            train_images=fields.take('train_images', int, 0),
+            after=fields.take('after', str, None),
+            digest=fields.take('digest', str, None),
+            printed=fields.take('printed', dict, {}).data,
         )
         if (task == 'robustness') != (found[name].after is not None):
             fields.wrong('after', found[name].after, 'a protocol for robustness, none elsewhere')
@@ -256,31 +189,31 @@ def _protocols(data: _Fields, default: Any = _REQUIRED) -> dict[str, Protocol]:
     return found
 
 
-def _preset(name: str, fields: _Fields) -> Preset:
+def _preset(name: str, fields: Fields) -> Preset:
     seeds = fields.take('seeds', list)
     if not seeds or not all(isinstance(seed, int) for seed in seeds):
         fields.wrong('seeds', seeds, 'a list of whole numbers')
     preset = Preset(
-        name,
-        fields.take('about', str),
-        tuple(seeds),
-        fields.take('comparable', bool),
-        _counts(fields, 'pretrain_images'),
-        fields.take('docs', str),
-        fields.take('devices', int),
-        fields.take('tflops', float),
-        fields.take('startup', float),
-        fields.take('hardware', str),
-        tuple(fields.take('hides', list, [])),
-        fields.take('scenes', dict, {}).data,
-        fields.take('overrides', dict, {}).data,
+        name=name,
+        about=fields.take('about', str),
+        seeds=tuple(seeds),
+        comparable=fields.take('comparable', bool),
+        pretrain_images=_counts(fields, 'pretrain_images'),
+        docs=fields.take('docs', str),
+        devices=fields.take('devices', int),
+        tflops=fields.take('tflops', float),
+        startup=fields.take('startup', float),
+        hardware=fields.take('hardware', str),
+        hides=tuple(fields.take('hides', list, [])),
+        scenes=fields.take('scenes', dict, {}).data,
+        overrides=fields.take('overrides', dict, {}).data,
     )
     fields.data.pop('quick', None)
     fields.nothing_else()
     return preset
 
 
-def _counts(fields: _Fields, key: str) -> dict[str, int]:
+def _counts(fields: Fields, key: str) -> dict[str, int]:
     counts: dict[str, int] = fields.take(key, dict).data
     for folder, count in counts.items():
         if not isinstance(count, int) or count < 1:
@@ -289,7 +222,7 @@ def _counts(fields: _Fields, key: str) -> dict[str, int]:
 
 
 def _row(
-    fields: _Fields,
+    fields: Fields,
     attributes: tuple[str, ...],
     metrics: list[str],
     defaults: Mapping[str, Any],
@@ -322,21 +255,21 @@ def _row(
         bring = dict(file=part.take('file', str), source=part.take('from', str))
         part.nothing_else()
     row = Row(
-        fields.take('id', str),
-        fields.take('name', str),
-        tuple(map(str, cells)),
-        published,
-        sources,
-        bring,
-        brought,
-        fields.take('note', str, ''),
+        id=fields.take('id', str),
+        name=fields.take('name', str),
+        attributes=tuple(map(str, cells)),
+        published=published,
+        sources=sources,
+        bring=bring,
+        brought_protocols=brought,
+        note=fields.take('note', str, ''),
     )
     fields.nothing_else()
     return row
 
 
 def _choose_protocols(
-    part: _Fields, default: Any, metrics: list[str], suite: Suite
+    part: Fields, default: Any, metrics: list[str], suite: Suite
 ) -> tuple[str, ...]:
     """Return the protocols of a row, a name or a list of them, that measure its metrics."""
     chosen = part.data.pop('protocol', default)

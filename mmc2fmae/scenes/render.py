@@ -62,7 +62,14 @@ def make_scene(spec: SceneSpec, rng: np.random.Generator, label: int | None = No
     semantic = np.where(drawn > 0, classes[drawn], stuff + np.uint8(len(THINGS)))
     categories = tuple(things[k].category for k in order)
     main = [thing.main for thing in things].index(True)
-    return Scene(rgb, ids[drawn], semantic, categories, label, int(ids[1 + main]))
+    return Scene(
+        rgb=rgb,
+        instance=ids[drawn],
+        semantic=semantic,
+        categories=categories,
+        label=label,
+        main=int(ids[1 + main]),
+    )
 
 
 def _paint(
@@ -83,7 +90,9 @@ def _paint(
             number += 1
             tables[:, number] = pairs[part.role]
         name = draw_texture(spec, rng, THINGS[thing.category])
-        _texture(rng, thing, name, light, canvas.instance == k, mix, shade)
+        _texture(
+            rng, thing, name=name, light=light, mask=canvas.instance == k, mix=mix, shade=shade
+        )
     first, second = (_average(cv2.applyColorMap(canvas.parts, t[:, None]), size) for t in tables)
     there = (
         _average(np.where(canvas.parts > 0, 255, 0).astype(np.uint8), size).astype(np.float32) / 255

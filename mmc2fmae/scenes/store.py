@@ -90,7 +90,9 @@ def write_scenes(
     try:
         made.mkdir()
         make_folders(str(made))
-        scenes = write_all(str(made), spec, int(seed), counts, workers, quiet)
+        scenes = write_all(
+            str(made), spec, seed=int(seed), counts=counts, workers=workers, quiet=quiet
+        )
         hashes = [pair for split in SPLITS for scene in scenes[split] for pair in scene.hashes]
         texts = {
             f'annotations/instances_{split}.json': json.dumps(coco_file(scenes[split], split))

@@ -20,7 +20,9 @@ from mmc2fmae.datasets.sample_io import read_label_map
 from mmc2fmae.datasets.transforms import crop_labels
 from mmc2fmae.errors import DatasetError
 from mmc2fmae.files import write_atomically
-from mmc2fmae.images import UNREADABLE, open_image, stored, turn, upright_rgb
+from mmc2fmae.images.opening import UNREADABLE, open_image
+from mmc2fmae.images.orientation import stored, turn
+from mmc2fmae.images.rgb import upright_rgb
 from mmc2fmae.label_ids import IGNORE
 from mmc2fmae.preparation.folders import Layout
 from mmc2fmae.preparation.photograph_checks import reason_of

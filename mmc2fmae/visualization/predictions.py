@@ -9,7 +9,8 @@ from mmc2fmae.checkpoints.finding import find_checkpoint
 from mmc2fmae.checkpoints.loading import coverage, require_full
 from mmc2fmae.errors import DatasetError
 from mmc2fmae.files import IMAGE_SUFFIXES, list_photographs
-from mmc2fmae.images import open_image, upright_rgb
+from mmc2fmae.images.opening import open_image
+from mmc2fmae.images.rgb import upright_rgb
 
 
 def draw_predictions(

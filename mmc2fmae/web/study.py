@@ -142,14 +142,16 @@ class Study:
         counts = choose_counts(
             settings,
             self.granularities,
-            scene.present,
-            num_patches,
-            self.masking.concentration,
-            rng,
+            present=scene.present,
+            num_patches=num_patches,
+            concentration=self.masking.concentration,
+            rng=rng,
         )
         present = {name: scene.inputs[name][0] for name in scene.present}
         cells = self.model.backbone.cells
-        drawn, shares = draw_masks(self.masking, alphas, counts, present, cells, rng)
+        drawn, shares = draw_masks(
+            self.masking, alphas, counts=counts, inputs=present, cells=cells, rng=rng
+        )
         hidden = None
         if 'instance' in present:
             maps = present['instance'].numpy()[None]
@@ -169,7 +171,15 @@ class Study:
         attention, peak = self._attention_picture(weights, scene, settings.query)
         legends = {name: self._legend(name, scene, predicted[name]) for name in self.names}
         return View(
-            alphas, shares.tolist(), hidden, counts, pictures, losses, legends, attention, peak
+            alphas=alphas,
+            shares=shares.tolist(),
+            objects_hidden=hidden,
+            visible=counts,
+            pictures=pictures,
+            losses=losses,
+            legends=legends,
+            attention=attention,
+            peak=peak,
         )
 
     def _reconstruct(

@@ -8,7 +8,9 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple, TypeVar
 
 from mmc2fmae.errors import SampleError
-from mmc2fmae.images import FORMATS, UNREADABLE, brightest, open_image, stored
+from mmc2fmae.images.opening import FORMATS, UNREADABLE, open_image
+from mmc2fmae.images.orientation import stored
+from mmc2fmae.images.rgb import brightest
 from mmc2fmae.preflight.orientation import undecided
 
 MOST_PIXELS = 50_000_000

@@ -14,7 +14,8 @@ from mmc2fmae.datasets.encoded import EncodedPhotograph, collate_encoded
 from mmc2fmae.datasets.sample_io import read_encoded, read_turned
 from mmc2fmae.datasets.transforms.geometry import crop_pixels
 from mmc2fmae.errors import SampleError
-from mmc2fmae.images import open_image, ordinary_jpeg
+from mmc2fmae.images.jpegs import ordinary_jpeg
+from mmc2fmae.images.opening import open_image
 from tests.test_fast_reading import ORDINARY, as_jpeg, photograph, turned_by
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from mmc2fmae.cli import main, run_options
 from mmc2fmae.engine import launch
+from mmc2fmae.engine.train_options import apply_train_options
 from mmc2fmae.errors import CheckpointMismatch
 from mmc2fmae.visualization import draw_run
 from tests.conftest import ROOT
@@ -25,7 +26,7 @@ def run(config, *options):
     words = [str(config), *(str(word) for word in options if not str(word)[:1].isupper()), *words]
     args = parser.parse_args(words)
     cfg = launch.load_config(args)
-    launch.apply_train_options(cfg, args)
+    apply_train_options(cfg, args)
     cfg.experiment_name = uuid4().hex  # mmengine names runs by the second, tests are faster
     runner = launch.build_runner(cfg)
     runner.train()
@@ -285,7 +286,7 @@ def test_a_model_that_takes_compile_compiles_its_own_parts(name, own):
     run_options.add_train_arguments(parser)
     args = parser.parse_args([str(ROOT / f'configs/{name}.py'), '--compile'])
     cfg = launch.load_config(args)
-    launch.apply_train_options(cfg, args)
+    apply_train_options(cfg, args)
     assert (cfg.model.get('compile', False), cfg.get('compile', False)) == (own, not own)
 
 

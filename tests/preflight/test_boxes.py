@@ -7,7 +7,7 @@ from PIL import Image
 
 from mmc2fmae.errors import DatasetError
 from mmc2fmae.files import missing_files
-from mmc2fmae.images import upright_size
+from mmc2fmae.images.orientation import upright_size
 from mmc2fmae.preflight.boxes import check_coco
 
 MASK = [[5, 5, 25, 5, 25, 25, 5, 25]]

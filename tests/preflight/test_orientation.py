@@ -9,7 +9,7 @@ from PIL import Image
 from mmc2fmae.datasets.multi_granular import MultiGranularDataset
 from mmc2fmae.datasets.transforms import LoadMultiGranular
 from mmc2fmae.errors import DatasetError
-from mmc2fmae.images import Stored
+from mmc2fmae.images.orientation import Stored
 from mmc2fmae.preflight.boxes import check_coco
 from mmc2fmae.preflight.masks import check_masks
 from mmc2fmae.preflight.orientation import check_maps, undecided

@@ -6,7 +6,9 @@ from PIL import Image
 
 from mmc2fmae.cli import main
 from mmc2fmae.errors import DatasetError
-from mmc2fmae.images import open_image, stored, stored_size, turn, upright_rgb
+from mmc2fmae.images.opening import open_image
+from mmc2fmae.images.orientation import stored, stored_size, turn
+from mmc2fmae.images.rgb import upright_rgb
 from mmc2fmae.preparation.upright import write_upright
 
 PIXELS = np.kron(np.arange(6).reshape(2, 3) * 50, np.ones((16, 16))).astype(np.uint8)

@@ -15,6 +15,7 @@ from mmc2fmae.cli import main, run_options
 from mmc2fmae.cli.parsing import Parser
 from mmc2fmae.engine import launch
 from mmc2fmae.engine.run_log import read_records
+from mmc2fmae.engine.train_options import apply_train_options
 from mmc2fmae.probes import apply_probes
 from mmc2fmae.probes.features import Photographs, unchanged
 from mmc2fmae.visualization import draw_run
@@ -100,7 +101,7 @@ def run(config, work_dir, *options):
     args = parser.parse_args(words)
     cfg = launch.load_config(args)
     apply_probes(cfg, args)
-    launch.apply_train_options(cfg, args)
+    apply_train_options(cfg, args)
     cfg.experiment_name = uuid4().hex
     for hook in cfg.custom_hooks:
         if hook['type'] == 'PictureProbeHook':

@@ -4,10 +4,11 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mmc2fmae.configs import ROOT
 from mmc2fmae.reproduce import configs
 from mmc2fmae.reproduce.cost import Cost, Machine, count_model, estimate, image_size, seen_images
 from mmc2fmae.reproduce.plan import make_plan
-from mmc2fmae.reproduce.table_files import ROOT, load_suite, load_tables, pick_rows
+from mmc2fmae.reproduce.table_files import load_suite, load_tables, pick_rows
 
 
 def read(name):

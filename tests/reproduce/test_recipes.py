@@ -2,10 +2,11 @@
 
 import pytest
 
+from mmc2fmae.configs import ROOT
 from mmc2fmae.reproduce import configs
 from mmc2fmae.reproduce.plan import protocol_digest
 from mmc2fmae.reproduce.recipes import PAGE, recipe, recipes_markdown
-from mmc2fmae.reproduce.table_files import ROOT, load_suite
+from mmc2fmae.reproduce.table_files import load_suite
 
 
 @pytest.mark.parametrize('name', load_suite().protocols)

@@ -2,13 +2,8 @@
 
 import pytest
 
-from mmc2fmae.reproduce.table_files import (
-    TableError,
-    load_suite,
-    load_table,
-    load_tables,
-    pick_rows,
-)
+from mmc2fmae.reproduce.fields import TableError
+from mmc2fmae.reproduce.table_files import load_suite, load_table, load_tables, pick_rows
 
 
 def test_built_in_tables_hold_the_published_numbers():

@@ -32,7 +32,7 @@ from mmc2fmae.datasets.sample_io import read_rgb
 from mmc2fmae.engine.dali import DaliDecoder
 from mmc2fmae.env import collect
 from mmc2fmae.files import write_atomically
-from mmc2fmae.images import open_image
+from mmc2fmae.images.opening import open_image
 from mmc2fmae.preparation.bundling import write_bundle
 from mmc2fmae.preparation.folders import Layout
 from mmc2fmae.preparation.layout import encode_map

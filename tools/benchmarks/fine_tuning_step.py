@@ -146,7 +146,14 @@ def main() -> None:
     result: dict[str, Any] = dict(record=record, arguments=vars(args), tasks={})
     for name in args.tasks:
         batch, size = args.batch or TASKS[name][1][0], args.size or TASKS[name][1][1]
-        times = alternate(sides(name, batch, size), CPU, 1, 1, args.steps, time.process_time)
+        times = alternate(
+            sides(name, batch, size),
+            CPU,
+            warm_up=1,
+            steps=1,
+            rounds=args.steps,
+            clock=time.process_time,
+        )
         middle, low, high = ratio(times['ours'], times['theirs'])
         ours, theirs = (statistics.median(times[side]) for side in ('ours', 'theirs'))
         print(

@@ -20,7 +20,7 @@ import mmc2fmae  # noqa: F401  (first: it closes the gaps of the stack)
 from mmc2fmae.datasets.sample_io import read_label_map
 from mmc2fmae.env import collect
 from mmc2fmae.files import evenly, list_files
-from mmc2fmae.images import open_image
+from mmc2fmae.images.opening import open_image
 from mmc2fmae.preparation.layout import GRANULARITIES, encode_map, map_path
 
 BLOCK = 4096  # bytes that a file occupies at least, on most file systems

@@ -62,7 +62,7 @@ def main() -> None:
         theirs = public.training_step(*built, CPU)
         sides['theirs'] = lambda: theirs(batch)
     # Of the processor: what others do on a shared machine counts less.
-    times = alternate(sides, CPU, 1, 1, args.steps, time.process_time)
+    times = alternate(sides, CPU, warm_up=1, steps=1, rounds=args.steps, clock=time.process_time)
     record = collect()
     print(f'commit {record["commit"]}, torch {record["versions"]["torch"]}, {record["hardware"]}')
     for side, values in times.items():

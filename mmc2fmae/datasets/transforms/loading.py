@@ -15,7 +15,7 @@ from mmc2fmae.datasets.sample_io import (
     read_turned,
 )
 from mmc2fmae.errors import SampleError
-from mmc2fmae.images import turn
+from mmc2fmae.images.orientation import turn
 from mmc2fmae.label_ids import IGNORE, check_num_classes
 
 

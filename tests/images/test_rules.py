@@ -14,7 +14,8 @@ from mmc2fmae.datasets.sample_io import read_rgb
 from mmc2fmae.datasets.transforms.resizing import BoundedResizeEdge
 from mmc2fmae.errors import DatasetError, SampleError
 from mmc2fmae.evaluation.image_files import ImageFiles, find_images
-from mmc2fmae.images import Stored, middle, stored_size, turn, turn_image, upright_size
+from mmc2fmae.images.orientation import Stored, stored_size, turn, turn_image, upright_size
+from mmc2fmae.images.rgb import middle
 from mmc2fmae.labeling.photographs import Photograph, read_photograph
 from mmc2fmae.preparation.folders import Layout
 from mmc2fmae.preparation.photograph_checks import read_header
