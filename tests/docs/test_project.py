@@ -1,4 +1,4 @@
-"""Files around the code that repeat a version say the same version."""
+"""Files around the code name versions and paths that are so."""
 
 import re
 
@@ -16,3 +16,10 @@ def test_ci_tests_every_python_of_the_readme():
     listed = re.findall(r'^\| (3\.\d+) \|', (ROOT / 'README.md').read_text(), re.MULTILINE)
     workflow = (ROOT / '.github/workflows/ci.yml').read_text()
     assert re.findall(r"'([\d.]+)'", re.search(r'python: (\[.*\])', workflow)[1]) == listed
+
+
+def test_what_ci_and_make_name_is_there():
+    text = ''.join((ROOT / f).read_text() for f in ('.github/workflows/ci.yml', 'Makefile'))
+    named = re.findall(r'(?<![\w/.])(?:tests|tools|configs)/[\w/.-]+\w', text)
+    assert {'tests/images', 'tools/demo.py'} <= set(named)
+    assert [path for path in named if not (ROOT / path).exists()] == []
