@@ -4,7 +4,10 @@ _base_ = ['./det.py']
 
 data_root = 'data/own/'
 classes = ('object',)
-model = dict(roi_head=dict(bbox_head=dict(num_classes=1), mask_head=dict(num_classes=1)))
+model = dict(
+    roi_head=dict(bbox_head=dict(num_classes=1), mask_head=dict(num_classes=1)),
+    test_cfg=dict(rcnn=dict(max_per_img=100)),  # as many as COCO's AP counts
+)
 dataset = dict(data_root=data_root, data_prefix=dict(img='images/'), metainfo=dict(classes=classes))
 train_dataloader = dict(
     batch_size=4,
