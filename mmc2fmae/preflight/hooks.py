@@ -17,6 +17,7 @@ from mmc2fmae.preflight.boxes import check_coco
 from mmc2fmae.preflight.classes import require_same_classes
 from mmc2fmae.preflight.coco_data import CheckedCocoDataset
 from mmc2fmae.preflight.defects import Found
+from mmc2fmae.preflight.limits import instances_left_out, objects_out_of_reach
 from mmc2fmae.preflight.masks import check_masks
 from mmc2fmae.preflight.orientation import check_maps
 from mmc2fmae.preflight.overlap import trained_on_too
@@ -227,13 +228,15 @@ class DatasetCheckHook(Hook):
             and {*map(str.casefold, test)} & {*map(str.casefold, self.trained)}
         ):
             require_same_classes(self.trained, test, 'the checkpoint', 'the test data')
-        for loader in loaders.values():
+        for split, loader in loaders.items():
             found = check_dataset(loader.dataset, self.max_masks)
             for line, notes in found:
                 runner.logger.info(f'checked {line}')
                 _warn(runner, notes)
             if found:
                 check_heads(runner.model, loader.dataset)
+                if split != 'train':
+                    _warn(runner, objects_out_of_reach(runner.model, loader.dataset))
 
     @staticmethod
     def _odd_photographs(loaders: dict) -> list[str]:
@@ -275,6 +278,8 @@ class PreflightHook(Hook):
         if get_rank() == 0:
             _warn(runner, [dark_photographs(photographs_of(dataset, 32))])
         samples = dataset.try_samples(self.num_samples)
+        if get_rank() == 0:
+            _warn(runner, instances_left_out(dataset, self.num_samples))
         model = getattr(runner.model, 'module', runner.model)
         model.eval()  # nothing random; the loop switches to training
         batch = default_collate(samples[:2])
