@@ -17,7 +17,7 @@ from mmc2fmae.preflight.boxes import check_coco
 from mmc2fmae.preflight.classes import require_same_classes
 from mmc2fmae.preflight.coco_data import CheckedCocoDataset
 from mmc2fmae.preflight.defects import Found
-from mmc2fmae.preflight.limits import instances_left_out, objects_out_of_reach
+from mmc2fmae.preflight.limits import instances_out_of_reach, objects_out_of_reach
 from mmc2fmae.preflight.masks import check_masks
 from mmc2fmae.preflight.orientation import check_maps
 from mmc2fmae.preflight.overlap import trained_on_too
@@ -279,7 +279,7 @@ class PreflightHook(Hook):
             _warn(runner, [dark_photographs(photographs_of(dataset, 32))])
         samples = dataset.try_samples(self.num_samples)
         if get_rank() == 0:
-            _warn(runner, instances_left_out(dataset, self.num_samples))
+            _warn(runner, instances_out_of_reach(dataset, self.num_samples))
         model = getattr(runner.model, 'module', runner.model)
         model.eval()  # nothing random; the loop switches to training
         batch = default_collate(samples[:2])

@@ -11,10 +11,11 @@ from mmengine.dataset import Compose
 from torch import nn
 
 from mmc2fmae.datasets.multi_granular import MultiGranularDataset
-from mmc2fmae.datasets.transforms.labels import CanonicalInstances
+from mmc2fmae.datasets.transforms import CanonicalInstances, ProgressiveMasking
 from mmc2fmae.errors import SampleError
 from mmc2fmae.files import evenly
 from mmc2fmae.label_ids import canonical_ids
+from mmc2fmae.masking.strategies import patch_labels
 from mmc2fmae.preflight.photographs import parts_of
 
 COCO_COUNTS = 100
@@ -109,41 +110,67 @@ def _too_small(name: str, part, patch: int, most: int) -> Iterator[str]:
         )
 
 
-def instances_left_out(dataset, most: int = 32) -> list[str]:
-    """Say how many instances a pre-training takes for background, since it tells too few apart.
+def instances_out_of_reach(dataset, most: int = 32) -> list[str]:
+    """Say which instances a pre-training does not see: beyond those told apart, without a patch.
 
     Args:
         dataset: To pre-train on.
         most: Samples to look at, evenly spaced, as the pipeline crops them.
 
     Returns:
-        A sentence for each part where more than :data:`FEW` of the pixels of objects are lost.
+        Sentences: where more than :data:`FEW` of the pixels of objects become background, and
+        where most instances are no patch's most frequent one (D7), so that no mask follows them.
     """
-    notes = []
+    notes: list[str] = []
     for part in parts_of(dataset):
-        steps = getattr(getattr(part, 'pipeline', None), 'transforms', ())
-        place = [i for i, step in enumerate(steps) if isinstance(step, CanonicalInstances)]
-        if not isinstance(part, MultiGranularDataset) or not place:
+        steps = list(getattr(getattr(part, 'pipeline', None), 'transforms', ()))
+        place = next((i for i, s in enumerate(steps) if isinstance(s, CanonicalInstances)), None)
+        if not isinstance(part, MultiGranularDataset) or place is None:
             continue
-        step, before = steps[place[0]], Compose(list(steps[: place[0]]))
-        pixels = lost = highest = 0
-        for i in evenly(range(len(part)), most):
-            try:
-                labels = before(part.get_data_info(i)).get('instance')
-            except SampleError:  # passed over, as the run does
-                continue
-            if labels is None:
-                break
-            labels = canonical_ids(labels) if step.rerank else labels
-            highest = max(highest, int(labels.max()))
-            pixels += int(np.count_nonzero(labels))
-            lost += int(np.count_nonzero(labels >= step.num_instances))
-        if lost > FEW * pixels:
-            notes.append(
-                f'{part.data_prefix["instance"]}: samples hold instances up to number {highest}, '
-                f'and {step.num_instances - 1} are told apart: {lost / pixels:.0%} of the pixels '
-                'of objects count as background; give --set '
-                f'CanonicalInstances.num_instances={min(highest + 1, 255)} and model.backbone.'
-                'granularities.instance.num_classes the same number, or smaller crops'
-            )
+        canonical, name = steps[place], part.data_prefix.get('instance')
+        samples = [s for s in _samples(part, Compose(steps[:place]), most) if 'instance' in s]
+        maps = [s['instance'] for s in samples]
+        maps = [canonical_ids(labels) for labels in maps] if canonical.rerank else maps
+        notes += _too_numerous(f'{name}', maps, canonical.num_instances)
+        for masking in steps[place:]:
+            if isinstance(masking, ProgressiveMasking) and masking.curriculum(0.5)[1]:
+                strides = [len(s['rgb']) // len(s['instance']) for s in samples]
+                cells = [masking.patch_size // stride for stride in strides]
+                notes += _without_patch(f'{name}', maps, cells, masking.patch_size)
     return notes
+
+
+def _samples(part: MultiGranularDataset, before: Compose, most: int) -> Iterator[dict]:
+    for i in evenly(range(len(part)), most):
+        try:
+            yield before(part.get_data_info(i))
+        except SampleError:  # passed over, as the run does
+            continue
+
+
+def _too_numerous(name: str, maps: list[np.ndarray], number: int) -> Iterator[str]:
+    pixels = sum(int(np.count_nonzero(labels)) for labels in maps)
+    lost = sum(int(np.count_nonzero(labels >= number)) for labels in maps)
+    if lost > FEW * pixels:
+        highest = max(int(labels.max()) for labels in maps)
+        yield (
+            f'{name}: samples hold instances up to number {highest}, and {number - 1} are told '
+            f'apart: {lost / pixels:.0%} of the pixels of objects count as background; give --set '
+            f'CanonicalInstances.num_instances={min(highest + 1, 255)} and '
+            'model.backbone.granularities.instance.num_classes the same number, or smaller crops'
+        )
+
+
+def _without_patch(
+    name: str, maps: list[np.ndarray], cells: list[int], patch: int
+) -> Iterator[str]:
+    there = seen = 0
+    for labels, cell in zip(maps, cells, strict=True):
+        there += int(np.count_nonzero(np.unique(labels)))
+        seen += int(np.count_nonzero(np.unique(patch_labels(labels, cell))))
+    if 2 * seen < there:
+        yield (
+            f'{name}: {1 - seen / there:.0%} of the instances in samples fill no patch of {patch} '
+            'pixels, so that no instance-guided mask follows them: give smaller crops '
+            '(JointRandomResizedCrop.scale) or --patch-size'
+        )

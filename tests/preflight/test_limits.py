@@ -11,7 +11,7 @@ from PIL import Image
 from torch import nn
 
 from mmc2fmae.datasets import MultiGranularDataset
-from mmc2fmae.preflight.limits import instances_left_out, objects_out_of_reach
+from mmc2fmae.preflight.limits import instances_out_of_reach, objects_out_of_reach
 
 
 def detector(patch=16, **test_cfg):
@@ -116,11 +116,25 @@ def test_instances_beyond_those_told_apart_are_counted(maps):
     def canonical(number, rerank):
         return dict(type='CanonicalInstances', num_instances=number, rerank=rerank)
 
-    (said,) = instances_left_out(maps(canonical(3, True)))  # ids 1, 2, 3 by area: the 3 is lost
+    (said,) = instances_out_of_reach(maps(canonical(3, True)))  # ids 1, 2, 3 by area: the 3 is lost
     assert 'instances up to number 3, and 2 are told apart: 12% of the pixels' in said
     assert 'CanonicalInstances.num_instances=4' in said
-    (said,) = instances_left_out(maps(canonical(7, False)))
+    (said,) = instances_out_of_reach(maps(canonical(7, False)))
     assert 'instances up to number 7, and 6 are told apart: 12% of the pixels' in said
-    assert instances_left_out(maps(canonical(4, True))) == []
-    assert instances_left_out(maps(canonical(8, False))) == []
-    assert instances_left_out(maps()) == []
+    assert instances_out_of_reach(maps(canonical(4, True))) == []
+    assert instances_out_of_reach(maps(canonical(8, False))) == []
+    assert instances_out_of_reach(maps()) == []
+
+
+@pytest.mark.parametrize(
+    ('curriculum', 'patch', 'share'),
+    [('IG', 4, '100%'), ('IG', 2, '67%'), ('IG', 1, None), ('RD', 4, None)],
+)
+def test_instances_that_fill_no_patch_are_counted(maps, curriculum, patch, share):
+    # Rows are 0, 0, 1 and then 2 2 2 2 2 2 7 7: of patches of 2 pixels the 1 has its ties.
+    masking = dict(type='ProgressiveMasking', granularities=('rgb', 'instance'), num_visible=2,
+                   patch_size=patch, curriculum=curriculum)  # fmt: skip
+    said = instances_out_of_reach(maps(dict(type='CanonicalInstances', rerank=True), masking))
+    assert len(said) == (share is not None)
+    if share:
+        assert f'{share} of the instances in samples fill no patch of {patch} pixels' in said[0]
