@@ -8,6 +8,7 @@ from typing import Any
 
 from mmc2fmae.reproduce import results
 from mmc2fmae.reproduce.differences import difference_table
+from mmc2fmae.reproduce.feature_health import RANKS, health_notes, health_of
 from mmc2fmae.reproduce.plan import Stage
 from mmc2fmae.reproduce.report import (
     Line,
@@ -24,6 +25,7 @@ COLUMNS = (
     'preset', 'table', 'row', 'metric', 'seed', 'value', 'standard_error', 'published', 'protocol',
     'mark', 'stage', 'checkpoint_sha256', 'start_sha256', 'commit', 'dirty', 'seconds',
     'pretrain_seconds', 'memory_host_mib', 'memory_gpu_mib', 'hardware', 'versions',
+    *(f'pretrain_{name}' for name in RANKS),
 )  # fmt: skip
 
 
@@ -123,7 +125,7 @@ def below(report: Report, table: Table) -> list[str]:
     for line in report.lines[table.id]:
         if line.row.note and line.seeds:
             found.append(f'{line.row.name}: {line.row.note}.')
-    return found
+    return found + health_notes(report, table)
 
 
 def differences(report: Report, table: Table) -> tuple[list[list[str]], str]:
@@ -228,6 +230,7 @@ def _origin(report: Report, stage: Stage, result: Mapping[str, Any]) -> dict[str
         memory_gpu_mib=result['memory_mib']['gpu'],
         hardware=hardware(result),
         versions=' '.join(f'{name}={version}' for name, version in result['versions'].items()),
+        **{f'pretrain_{name}': value for name, value in health_of(report, stage).items()},
     )
 
 

@@ -1,0 +1,58 @@
+"""Reports say how healthy the features of a pre-training are, and where they collapsed."""
+
+import csv
+import json
+
+import pytest
+
+from mmc2fmae.reproduce import results
+from mmc2fmae.reproduce.feature_health import health_notes
+from mmc2fmae.reproduce.report import make_report
+from mmc2fmae.reproduce.report_html import to_html
+from mmc2fmae.reproduce.report_text import to_csv, to_markdown
+from tests.reproduce.test_report import run
+
+ARCHS = {  # arch of the encoder, and what the note says of its width
+    'a dict': ('dict(embed_dims=100)', ' of 100'),
+    'a name': ("'deit-tiny'", ' of 192'),
+    'another kind': ("'no-vit'", ''),
+}
+
+
+def log(bench, plan, seed, *pairs):
+    """Write what the probe of the pre-training of row a would log: (RankMe, effective rank)."""
+    (key,) = plan.cells['tablea', 'a', seed]
+    folder = results.stage_folder(bench.work_dir, plan.stages[key].upstream)
+    with open(sorted(folder.glob('*/vis_data/scalars.json'))[0], 'a') as file:
+        for step, (rankme, effective) in enumerate(pairs):
+            probe = {'probe/rankme': rankme, 'probe/effective_rank': effective, 'step': step}
+            file.write(json.dumps(probe) + '\n')
+
+
+@pytest.mark.parametrize('arch', ARCHS)
+def test_the_last_ranks_of_each_seed_are_told_and_who_collapsed(bench, arch):
+    code, of = ARCHS[arch]
+    with open(bench.root / 'a.py', 'a') as file:
+        file.write(f"model['backbone'] = dict(arch={code})\n")
+    plan = bench.plan('mini', tables=['tablea'], rows=['scratch', 'a'])
+    run(bench, plan)
+    report = make_report(plan, bench.work_dir)
+    assert health_notes(report, plan.tables[0]) == []
+    log(bench, plan, 0, (3.0, 1.0), (50.0, 7.0))
+    log(bench, plan, 1, (60.0, 9.0), (10.0, 2.0))
+    # 50 and 10: 30 and 28.28; 7 and 2: 4.5 and 3.54. Of 100 at least 15 are healthy.
+    gone = '; the features collapsed with the seeds 1' if of else ''
+    said = (
+        f'A: its pre-training ended with RankMe 30.0 ± 28.3{of}, effective rank 4.5 ± 3.5{gone} '
+        '(docs/watch_run.md).'
+    )
+    assert health_notes(report, plan.tables[0]) == [said]
+    assert said in to_markdown(report, bench.work_dir) and said in to_html(report, bench.work_dir)
+    lines = list(csv.DictReader(to_csv(report).splitlines()))
+    ranks = {(line['row'], line['seed']): line['pretrain_rankme'] for line in lines}
+    assert ranks == {
+        ('scratch', '0'): '',
+        ('scratch', '1'): '',
+        ('a', '0'): '50.0',
+        ('a', '1'): '10.0',
+    }
