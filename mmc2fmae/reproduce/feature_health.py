@@ -3,6 +3,7 @@
 from statistics import mean, stdev
 
 from mmc2fmae.engine.run_log import read_records
+from mmc2fmae.probes.diagnosis import LEAST_RANK
 from mmc2fmae.reproduce import results
 from mmc2fmae.reproduce.plan import Stage
 from mmc2fmae.reproduce.report import Report, stages_of
@@ -46,9 +47,11 @@ def health_notes(report: Report, table: Table) -> list[str]:
         width = _width(stages[next(iter(found))])
         text += f' of {width}' if width else ''
         text += f', effective rank {effective}'
-        gone = [seed for seed, ranks in found.items() if width and _is_collapsed(ranks, width)]
-        if gone:
-            text += f'; the features collapsed with the seeds {", ".join(map(str, gone))}'
+        least = LEAST_RANK * (width or 0)
+        low = {seed: ranks['rankme'] for seed, ranks in found.items() if ranks['rankme'] < least}
+        if low:
+            of_seeds = ', '.join(f'seed {seed} ({rank:.1f})' for seed, rank in low.items())
+            text += f'; collapsed, since below {least:.1f}, with {of_seeds}'
         notes.append(f'{text} (docs/watch_run.md).')
     return notes
 
@@ -74,9 +77,3 @@ def _width(stage: Stage) -> int | None:
     sizes = VisionTransformer.arch_zoo.get(arch) if isinstance(arch, str) else arch
     width: int | None = sizes and sizes.get('embed_dims')
     return width
-
-
-def _is_collapsed(ranks: dict[str, float], width: int) -> bool:
-    from mmc2fmae.probes.diagnosis import is_collapsed
-
-    return is_collapsed(ranks, width, width + 1)

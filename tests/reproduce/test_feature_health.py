@@ -12,10 +12,10 @@ from mmc2fmae.reproduce.report_html import to_html
 from mmc2fmae.reproduce.report_text import to_csv, to_markdown
 from tests.reproduce.test_report import run
 
-ARCHS = {  # arch of the encoder, and what the note says of its width
-    'a dict': ('dict(embed_dims=100)', ' of 100'),
-    'a name': ("'deit-tiny'", ' of 192'),
-    'another kind': ("'no-vit'", ''),
+ARCHS = {  # arch of the encoder, what the note says of its width, and of 15 % of it
+    'a dict': ('dict(embed_dims=100)', ' of 100', '15.0'),
+    'a name': ("'deit-tiny'", ' of 192', '28.8'),
+    'another kind': ("'no-vit'", '', ''),
 }
 
 
@@ -31,7 +31,7 @@ def log(bench, plan, seed, *pairs):
 
 @pytest.mark.parametrize('arch', ARCHS)
 def test_the_last_ranks_of_each_seed_are_told_and_who_collapsed(bench, arch):
-    code, of = ARCHS[arch]
+    code, of, least = ARCHS[arch]
     with open(bench.root / 'a.py', 'a') as file:
         file.write(f"model['backbone'] = dict(arch={code})\n")
     plan = bench.plan('mini', tables=['tablea'], rows=['scratch', 'a'])
@@ -40,8 +40,8 @@ def test_the_last_ranks_of_each_seed_are_told_and_who_collapsed(bench, arch):
     assert health_notes(report, plan.tables[0]) == []
     log(bench, plan, 0, (3.0, 1.0), (50.0, 7.0))
     log(bench, plan, 1, (60.0, 9.0), (10.0, 2.0))
-    # 50 and 10: 30 and 28.28; 7 and 2: 4.5 and 3.54. Of 100 at least 15 are healthy.
-    gone = '; the features collapsed with the seeds 1' if of else ''
+    # 50 and 10: 30 and 28.28; 7 and 2: 4.5 and 3.54.
+    gone = f'; collapsed, since below {least}, with seed 1 (10.0)' if least else ''
     said = (
         f'A: its pre-training ended with RankMe 30.0 ± 28.3{of}, effective rank 4.5 ± 3.5{gone} '
         '(docs/watch_run.md).'
