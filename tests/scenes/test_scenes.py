@@ -242,7 +242,7 @@ def test_a_folder_of_something_else_is_never_replaced(tmp_path):
 
 @pytest.mark.parametrize('blow', [KeyboardInterrupt, RuntimeError])
 def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch, blow):
-    def interrupted(root, *_):
+    def interrupted(root, *_, **__):
         assert any(Path(root).iterdir())
         raise blow
 
