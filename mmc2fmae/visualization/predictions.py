@@ -1,8 +1,13 @@
 """Pictures of what a trained detector or segmentation model sees."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
 from mmengine.config import Config
+from mmengine.structures import BaseDataElement
+from mmengine.visualization import Visualizer
 
 from mmc2fmae.checkpoints import read_state_dict
 from mmc2fmae.checkpoints.finding import find_checkpoint
@@ -11,6 +16,9 @@ from mmc2fmae.errors import DatasetError
 from mmc2fmae.files import IMAGE_SUFFIXES, list_photographs
 from mmc2fmae.images.opening import open_image
 from mmc2fmae.images.rgb import upright_rgb
+
+LEAST_SIDE = 512
+"""Pixels of a picture's longer side; names and scores would hide smaller photographs."""
 
 
 def draw_predictions(
@@ -65,8 +73,51 @@ def draw_predictions(
     weights = read_state_dict(checkpoint)
     inferencer = Inferencer(model=cfg, weights=str(checkpoint))
     require_full(coverage(weights, inferencer.model), 'model', str(checkpoint))
+    _enlarge_drawings(inferencer.visualizer)
     inferencer([str(path) for path in photos], out_dir=str(out), **options)
     return [Path(out, 'vis', path.name) for path in photos], unreadable
+
+
+def enlarge(
+    image: np.ndarray, sample: BaseDataElement, least: int = LEAST_SIDE
+) -> tuple[np.ndarray, BaseDataElement]:
+    """Repeat the pixels of a small photograph and of what was found in it, to make room for names.
+
+    Args:
+        image: (h, w, 3) photograph.
+        sample: With ``pred_instances`` (boxes, perhaps masks) or ``pred_sem_seg``.
+        least: Pixels that its longer side shall have at least.
+
+    Returns:
+        Copies of both, a whole number of times as large; both themselves where they are large.
+    """
+    times = -(-least // max(image.shape[:2]))
+    if times <= 1:
+        return image, sample
+
+    def repeated(pixels: Any) -> Any:
+        pixels = torch.as_tensor(pixels)
+        return pixels.repeat_interleave(times, -2).repeat_interleave(times, -1)
+
+    sample = sample.clone()
+    if 'pred_instances' in sample:
+        found = sample.pred_instances.clone()
+        found.bboxes = torch.as_tensor(found.bboxes) * times
+        if 'masks' in found:
+            found.masks = repeated(found.masks)
+        sample.pred_instances = found
+    if 'pred_sem_seg' in sample:
+        sample.pred_sem_seg = type(sample.pred_sem_seg)(data=repeated(sample.pred_sem_seg.data))
+    return image.repeat(times, axis=0).repeat(times, axis=1), sample
+
+
+def _enlarge_drawings(visualizer: Visualizer) -> None:
+    draw = visualizer.add_datasample
+
+    def draw_enlarged(name: str, image: np.ndarray, sample: BaseDataElement, **how: Any) -> None:
+        draw(name, *enlarge(image, sample), **how)
+
+    visualizer.add_datasample = draw_enlarged
 
 
 def _readable(photos: list[Path]) -> tuple[list[Path], list[str]]:
