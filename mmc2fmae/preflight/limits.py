@@ -19,7 +19,7 @@ from mmc2fmae.masking.strategies import patch_labels
 from mmc2fmae.preflight.photographs import parts_of
 
 COCO_COUNTS = 100
-"""Detections of a photograph that COCO's AP counts."""
+"""Detections of a class in a photograph that COCO's AP counts."""
 
 FEW = 0.01
 """Share of the pixels of objects that may be lost without a word."""
@@ -46,12 +46,12 @@ def objects_out_of_reach(model: nn.Module, dataset, most: int = 16) -> list[str]
     for part in parts_of(dataset):
         if not isinstance(part, BaseDetDataset):
             continue
-        infos = [part.get_data_info(i) for i in range(len(part))]
-        counts = np.array([len(_boxes(info)) for info in infos])
+        objects = [_objects(part.get_data_info(i)) for i in range(len(part))]
+        labels = [np.array([o['bbox_label'] for o in found], dtype=int) for found in objects]
         name = part.ann_file or type(part).__name__
-        notes += _too_many(name, counts, bounds)
+        notes += _too_many(name, labels, bounds)
         patch = getattr(getattr(model, 'backbone', None), 'patch_size', None)
-        if isinstance(patch, int) and counts.any():
+        if isinstance(patch, int):
             notes += _too_small(name, part, patch, most)
     return notes
 
@@ -64,27 +64,30 @@ def _bounds(test_cfg: Mapping[str, Any], name: str = 'model.test_cfg') -> Iterat
             yield from _bounds(value, f'{name}.{key}')
 
 
-def _boxes(info: Mapping[str, Any]) -> np.ndarray:
-    """Return the (n, 4) boxes of a photograph, x1, y1, x2, y2 in its pixels; crowds left out."""
-    found = [one['bbox'] for one in info.get('instances', ()) if not one.get('ignore_flag')]
-    return np.array(found, dtype=float).reshape(-1, 4)
+def _objects(info: Mapping[str, Any]) -> list[dict]:
+    """Return the objects of a photograph, crowds left out."""
+    return [one for one in info.get('instances', ()) if not one.get('ignore_flag')]
 
 
-def _too_many(name: str, counts: np.ndarray, bounds: Mapping[str, int]) -> Iterator[str]:
+def _too_many(name: str, labels: list[np.ndarray], bounds: Mapping[str, int]) -> Iterator[str]:
+    """Compare the classes of the objects of each photograph with what can be found in one."""
     field, returned = min(bounds.items(), key=lambda bound: bound[1])
-    counted = min(returned, COCO_COUNTS)
-    total = int(counts.sum())
-    found = int(np.minimum(counts, counted).sum())
-    if found == total:
-        return
-    fix = f'set {field}={min(int(counts.max()), COCO_COUNTS)}' if returned < COCO_COUNTS else ''
-    tiles = 'cut crowded photographs into tiles' if counts.max() > COCO_COUNTS else ''
-    why = f'{field}={returned}' if returned < COCO_COUNTS else f'AP counts {COCO_COUNTS} of one'
-    yield (
-        f'{name}: photographs hold up to {counts.max():,} objects, and at most {counted} of each '
-        f'can be found ({why}), together {found / total:.0%} of all: '
-        + ', and '.join(filter(None, (fix, tiles)))
-    )
+    classes = [np.bincount(found) for found in labels]
+    there = np.array([number.sum() for number in classes])
+    counted = np.array([np.minimum(number, COCO_COUNTS).sum() for number in classes])
+    share = np.minimum(counted, returned).sum() / max(there.sum(), 1)
+    why, fixes = [], []
+    if counted.max(initial=0) > returned:
+        why.append(f'{field}={returned}')
+        fixes.append(f'set {field}={counted.max()}')
+    if (counted < there).any():
+        why.append(f'AP counts {COCO_COUNTS} of a class in each')
+        fixes.append('cut crowded photographs into tiles')
+    if why:
+        yield (
+            f'{name}: photographs hold up to {there.max():,} objects, of all {share:.0%} can be '
+            f'found at best ({", ".join(why)}): {", and ".join(fixes)}'
+        )
 
 
 def _too_small(name: str, part, patch: int, most: int) -> Iterator[str]:
@@ -96,7 +99,8 @@ def _too_small(name: str, part, patch: int, most: int) -> Iterator[str]:
         if 'scale_factor' not in meta:
             return
         across, down = meta['scale_factor'][:2]
-        boxes = _boxes(part.get_data_info(i))
+        corners = [one['bbox'] for one in _objects(part.get_data_info(i))]  # x1, y1, x2, y2
+        boxes = np.array(corners, dtype=float).reshape(-1, 4)
         areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) * across * down
         sides += np.sqrt(areas).tolist()
         resized = resized or ' x '.join(map(str, meta['img_shape'][1::-1]))

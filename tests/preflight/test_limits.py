@@ -26,18 +26,19 @@ def detector(patch=16, **test_cfg):
 def coco(tmp_path):
     """A function that writes photographs of 40 x 30 with so many objects each, and reads them."""
 
-    def write(counts, side=9, crowds=0, scale=(40, 30)):
+    def write(counts, side=9, crowds=0, scale=(40, 30), classes=1):
+        names = ('cat', 'dog')[:classes]
         objects = [i for i, number in enumerate(counts) for _ in range(number)]
         content = dict(
             images=[
                 dict(id=i, file_name=f'{i}.png', width=40, height=30) for i in range(len(counts))
             ],
             annotations=[
-                dict(id=k + 1, image_id=i, category_id=1, bbox=[k % 20, 2, side, side],
-                     area=side * side, iscrowd=int(k < crowds))
+                dict(id=k + 1, image_id=i, category_id=1 + k % classes, area=side * side,
+                     bbox=[k % 20, 2, side, side], iscrowd=int(k < crowds))
                 for k, i in enumerate(objects)
             ],
-            categories=[dict(id=1, name='cat')],
+            categories=[dict(id=1 + c, name=names[c]) for c in range(classes)],
         )  # fmt: skip
         for i in range(len(counts)):
             Image.fromarray(np.zeros((30, 40, 3), np.uint8)).save(tmp_path / f'{i}.png')
@@ -50,7 +51,7 @@ def coco(tmp_path):
         ]
         return DATASETS.build(
             dict(type='CocoDataset', ann_file=str(tmp_path / 'ann.json'), test_mode=True,
-                 data_prefix=dict(img=str(tmp_path)), metainfo=dict(classes=('cat',)),
+                 data_prefix=dict(img=str(tmp_path)), metainfo=dict(classes=names),
                  pipeline=pipeline)
         )  # fmt: skip
 
@@ -60,19 +61,25 @@ def coco(tmp_path):
 def test_more_objects_than_a_detector_returns_are_counted(coco):
     limits = dict(rpn=dict(max_per_img=100), rcnn=dict(max_per_img=2))
     (said,) = objects_out_of_reach(detector(4, **limits), coco([3, 1]))
-    assert 'hold up to 3 objects, and at most 2 of each can be found' in said
-    assert '(model.test_cfg.rcnn.max_per_img=2), together 75% of all' in said
-    assert said.endswith('set model.test_cfg.rcnn.max_per_img=3')
+    assert 'hold up to 3 objects, of all 75% can be found at best' in said
+    assert said.endswith(
+        '(model.test_cfg.rcnn.max_per_img=2): set model.test_cfg.rcnn.max_per_img=3'
+    )
 
 
-def test_beyond_what_ap_counts_only_tiles_help(coco):
+def test_beyond_what_ap_counts_of_a_class_only_tiles_help(coco):
     (said,) = objects_out_of_reach(detector(4, max_per_img=300), coco([125, 75]))
-    assert 'at most 100 of each can be found (AP counts 100 of one), together 88% of all' in said
-    assert said.endswith(': cut crowded photographs into tiles')
+    assert 'of all 88% can be found at best (AP counts 100 of a class in each): cut' in said
     (said,) = objects_out_of_reach(detector(4, max_per_img=20), coco([125]))
     assert said.endswith(
-        'set model.test_cfg.max_per_img=100, and cut crowded photographs into tiles'
+        'of all 16% can be found at best (model.test_cfg.max_per_img=20, AP counts 100 of a class '
+        'in each): set model.test_cfg.max_per_img=100, and cut crowded photographs into tiles'
     )
+    two = coco([125], classes=2)  # 63 and 62: COCO counts all of them
+    assert objects_out_of_reach(detector(4, max_per_img=300), two) == []
+    (said,) = objects_out_of_reach(detector(4, max_per_img=100), two)
+    assert said.endswith('80% can be found at best (model.test_cfg.max_per_img=100): set '
+                         'model.test_cfg.max_per_img=125')  # fmt: skip
 
 
 @pytest.mark.parametrize('limit', [2, -1])
