@@ -8,6 +8,11 @@ LEAST_RANK = 0.15
 """Least RankMe of healthy tokens, relative to the most that is possible."""
 
 
+def least_rank(width: int, tokens: int) -> float:
+    """Return the RankMe below which tokens have collapsed; see :func:`is_collapsed`."""
+    return LEAST_RANK * min(width, tokens - 1)
+
+
 def is_collapsed(found: Mapping[str, float], width: int, tokens: int) -> bool:
     """Tell whether tokens fill too few directions.
 
@@ -16,7 +21,7 @@ def is_collapsed(found: Mapping[str, float], width: int, tokens: int) -> bool:
         width: Width of a token.
         tokens: How many were measured; they cannot fill more directions than there are of them.
     """
-    return found['rankme'] < LEAST_RANK * min(width, tokens - 1)
+    return found['rankme'] < least_rank(width, tokens)
 
 
 def diagnose(found: Mapping[str, float], width: int, tokens: int, runner: Runner) -> str | None:
@@ -39,7 +44,7 @@ def diagnose(found: Mapping[str, float], width: int, tokens: int, runner: Runner
     causes.append('masks too easy or too hard (ProgressiveMasking.num_visible, mask_ratio)')
     if not getattr(getattr(runner.model, 'module', runner.model).backbone, 'final_norm', True):
         causes.append('no norm after the last block (model.backbone.final_norm)')
-    least = LEAST_RANK * min(width, tokens - 1)
+    least = least_rank(width, tokens)
     return (
         f'the features collapse: RankMe {found["rankme"]:.1f}, expected {least:.1f} or more of '
         f'{width}, the first direction has {100 * found["first_direction"]:.0f} % of the '

@@ -3,7 +3,7 @@
 from statistics import mean, stdev
 
 from mmc2fmae.engine.run_log import read_records
-from mmc2fmae.probes.diagnosis import LEAST_RANK
+from mmc2fmae.probes.diagnosis import least_rank
 from mmc2fmae.reproduce import results
 from mmc2fmae.reproduce.plan import Stage
 from mmc2fmae.reproduce.report import Report, stages_of
@@ -25,10 +25,11 @@ def health_of(report: Report, stage: Stage | None) -> dict[str, float]:
     before = _pretraining(stage)
     if before is None:
         return {}
-    found: dict[str, float] = {}
-    for record in read_records(results.stage_folder(report.work_dir, before)):
-        found |= {name: record[f'probe/{name}'] for name in RANKS if f'probe/{name}' in record}
-    return found
+    if before.key not in report.health:  # a log is read once, whatever asks
+        found = report.health.setdefault(before.key, {})
+        for record in read_records(results.stage_folder(report.work_dir, before)):
+            found |= {name: record[f'probe/{name}'] for name in RANKS if f'probe/{name}' in record}
+    return report.health[before.key]
 
 
 def health_notes(report: Report, table: Table) -> list[str]:
@@ -47,7 +48,7 @@ def health_notes(report: Report, table: Table) -> list[str]:
         width = _width(stages[next(iter(found))])
         text += f' of {width}' if width else ''
         text += f', effective rank {effective}'
-        least = LEAST_RANK * (width or 0)
+        least = least_rank(width, width + 1) if width else 0.0
         low = {seed: ranks['rankme'] for seed, ranks in found.items() if ranks['rankme'] < least}
         if low:
             of_seeds = ', '.join(f'seed {seed} ({rank:.1f})' for seed, rank in low.items())

@@ -74,6 +74,7 @@ class Report:
         marks: Ways in which recipes differ, numbered from 1.
         warnings: What a reader must know first.
         results: Key of a stage to its result.
+        health: Key of a pre-training to the ranks of its features, once they were asked for.
     """
 
     plan: Plan
@@ -83,6 +84,7 @@ class Report:
     marks: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
+    health: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def make_report(plan: Plan, work_dir: Path) -> Report:

@@ -40,6 +40,7 @@ def test_the_last_ranks_of_each_seed_are_told_and_who_collapsed(bench, arch):
     assert health_notes(report, plan.tables[0]) == []
     log(bench, plan, 0, (3.0, 1.0), (50.0, 7.0))
     log(bench, plan, 1, (60.0, 9.0), (10.0, 2.0))
+    report = make_report(plan, bench.work_dir)
     # 50 and 10: 30 and 28.28; 7 and 2: 4.5 and 3.54.
     gone = f'; collapsed, since below {least}, with seed 1 (10.0)' if least else ''
     said = (
