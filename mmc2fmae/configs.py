@@ -1,5 +1,6 @@
 """The project's configs: where they lie, which one a name means, and what is wrong with one."""
 
+import ast
 import difflib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +28,19 @@ def names() -> list[str]:
     """Return the names of the configs that can be run, as every command takes them."""
     found = (path.relative_to(FOLDER) for path in sorted(FOLDER.rglob('*.py')))
     return [f'{PREFIX}{path.as_posix()}' for path in found if path.parts[0] != '_base_']
+
+
+def summary(name: str | Path) -> str:
+    """Return what a config says of itself: the first line of its docstring, empty without one.
+
+    Args:
+        name: See :func:`find`.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    said = ast.get_docstring(ast.parse(find(name).read_text('utf-8'))) or ''
+    return said.partition('\n')[0]
 
 
 def find(name: str | Path) -> Path:

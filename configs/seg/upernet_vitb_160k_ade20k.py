@@ -1,4 +1,4 @@
-"""Table II, ADE20K: UperNet with ViT-B/16, 160k iterations, batch 16 = 8 GPUs x 2 (D14)."""
+"""Table III, ADE20K: UperNet with ViT-B/16, 160k iterations, batch 16 = 8 GPUs x 2 (D14)."""
 
 _base_ = [
     '../_base_/models/upernet_vit.py',

@@ -2,6 +2,7 @@
 
 import re
 
+from mmc2fmae import configs
 from tests.docs.pages import ROOT
 
 
@@ -23,3 +24,18 @@ def test_what_ci_and_make_name_is_there():
     named = re.findall(r'(?<![\w/.])(?:tests|tools|configs)/[\w/.-]+\w', text)
     assert {'tests/images', 'tools/demo.py'} <= set(named)
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_the_readme_lists_configs_with_their_encoders_and_epochs():
+    listed = re.findall(
+        r'^\| \[pretrain/\w+\]\((\S+)\) \| (\S+) \| (\d+) \|',
+        (ROOT / 'README.md').read_text(),
+        re.MULTILINE,
+    )
+    assert len(listed) > 10
+    names = {'deit-tiny': 'Ti', 'deit-small': 'S', 'base': 'B', 'large': 'L', 'huge': 'H'}
+    for path, encoder, epochs in listed:
+        cfg = configs.read(ROOT / path)
+        backbone = cfg.model.backbone
+        found = f'ViT-{names[backbone.arch]}/{backbone.get("patch_size", 16)}'
+        assert (path, encoder, epochs) == (path, found, str(cfg.train_cfg.max_epochs))
