@@ -9,6 +9,8 @@ from mmc2fmae.preflight.coco_shapes import OUTSIDE, Shapes, read_shapes
 from mmc2fmae.preflight.defects import FEW, Defects, note_values
 
 LARGEST_SIDE = 2**20
+THIN = 0.01
+"""Share of a box below which an area is taken for no mask's: relative, or of another size."""
 
 
 def read_boxes(defects: Defects, annotations: list[dict]) -> np.ndarray:
@@ -54,7 +56,7 @@ def check_geometry(
     masks: bool,
     repairs: list[str],
 ) -> None:
-    """Check areas, boxes against masks, and every mask; fill in areas that are missing."""
+    """Check areas, boxes against masks, and every mask; mend areas that are missing or others."""
     sizes = {image['id']: (image['width'], image['height']) for image in images}
     shapes = None
     if masks:
@@ -79,7 +81,7 @@ def check_geometry(
             note_many('annotations', annotations, apart, 'have a mask that lies outside their bbox')
             if not defects.kinds:
                 _note_other_boxes(defects, annotations, boxes, shapes)
-    _fill_areas(defects, annotations, boxes, shapes, repairs)
+    _mend_areas(defects, annotations, boxes, shapes, repairs)
 
 
 def _sizes_of(annotations: list[dict], sizes: dict[int, tuple[int, int]]) -> np.ndarray:
@@ -132,7 +134,7 @@ def _overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return shared / np.maximum(areas[0] + areas[1] - shared, 1e-9)
 
 
-def _fill_areas(
+def _mend_areas(
     defects: Defects,
     annotations: list[dict],
     boxes: np.ndarray,
@@ -144,15 +146,26 @@ def _fill_areas(
         fits=lambda v: v is None or (type(v) in (int, float) and 0 <= v < LARGEST_SIDE**2),
         expected='pixels, 0 or more',
     )  # fmt: skip
-    without = [i for i, a in enumerate(annotations) if a.get('area') is None]
     none = [i for i, a in enumerate(annotations) if a.get('area') == 0]
     defects.note_many('annotations', annotations, np.array(none), 'have area 0')
-    if defects.kinds or not without:
+    if defects.kinds or not annotations:
         return
-    areas = boxes[:, 2] * boxes[:, 3]
+    of_box = boxes[:, 2] * boxes[:, 3]
+    areas = of_box
     if shapes is not None:
         areas = np.where(shapes.known & ~shapes.empty, shapes.areas, areas)
-    for i in without:
-        annotations[i]['area'] = float(areas[i])
+    given = np.array([a.get('area') for a in annotations], float)  # NaN where there is none
+    without = np.isnan(given)
+    least = areas / 2 if shapes is not None else of_box * THIN
+    other = (given < least) | (given > 2 * of_box)
+    if other.sum() <= (~without).sum() / 2:  # a few may be odd: AP by size hardly changes
+        other[:] = False
     source = 'mask' if shapes is not None else 'box'
-    repairs.append(f'{len(without):,} annotations without area have that of their {source}')
+    for wrong, what in (
+        (without, 'without area'),
+        (other, 'with an area that is neither that of their mask nor that of their box'),
+    ):
+        for i in np.flatnonzero(wrong):
+            annotations[i]['area'] = float(areas[i])
+        if wrong.any():
+            repairs.append(f'{wrong.sum():,} annotations {what} have that of their {source}')

@@ -30,9 +30,9 @@ class Coco(NamedTuple):
 def read_coco(path: str | os.PathLike, masks: bool = True) -> Coco:
     """Read a COCO file of instances and check all that mmdet and pycocotools need of it.
 
-    A byte-order mark, ids written as 1.0, annotation ids from 0, missing ``iscrowd`` (0) or
-    ``area`` (of the mask, or of the box where masks are not trained), and an unused second category
-    of one name are repaired.
+    A byte-order mark, ids written as 1.0, annotation ids from 0, missing ``iscrowd`` (0), a missing
+    ``area`` or areas that are mostly of something else (that of the mask, or of the box where masks
+    are not trained), and an unused second category of one name are repaired.
 
     Args:
         path: The json.

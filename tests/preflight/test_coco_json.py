@@ -81,6 +81,45 @@ def test_what_is_not_in_doubt_is_repaired_and_said(read, change, key, value, sai
     assert said in repairs[0] if said else not repairs
 
 
+def areas_times(factor, number=6):
+    """The areas of the first annotations, as of other units or of photographs of another size."""
+
+    def change(c):
+        for annotation in c['annotations'][:number]:
+            annotation['area'] *= factor
+
+    return change
+
+
+@pytest.mark.parametrize('factor', [1 / 1200, 0.25, 4])
+def test_areas_of_other_units_or_sizes_are_those_of_the_masks(read, factor):
+    found, (said,) = read(areas_times(factor))
+    assert [a['area'] for a in found['annotations']] == [48] * 6
+    assert said == (
+        '6 annotations with an area that is neither that of their mask nor that of their box have '
+        'that of their mask'
+    )
+
+
+def test_a_few_odd_areas_are_left_as_they_are(read):
+    assert read(areas_times(4, 3)).repairs == []
+
+
+def test_without_masks_an_area_may_be_that_of_a_thin_mask_but_no_relative_one(read):
+    assert read(areas_times(0.25), masks=False).repairs == []
+    found, (said,) = read(areas_times(1 / 1200), masks=False)
+    assert [a['area'] for a in found['annotations']] == [48] * 6
+    assert said.endswith('have that of their box')
+
+
+def test_the_area_of_the_box_is_no_other_area(read):
+    def thin(c):
+        for annotation in c['annotations']:
+            annotation['segmentation'] = [[10, 20, 18, 25.5, 18, 26, 10, 20.5]]  # 4 of 48 pixels
+
+    assert read(thin).repairs == []
+
+
 @pytest.mark.parametrize('lowest', [0, -7])
 def test_annotation_ids_below_one_are_counted_anew(read, lowest):
     found, repairs = read(set_first('annotations', id=lowest))
