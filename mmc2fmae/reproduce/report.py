@@ -22,25 +22,25 @@ class Cell:
 
     Attributes:
         published: The paper's number; None where it has none.
-        values: Our numbers, one a seed.
+        values: Seed to our number.
         standard_error: Of the evaluation of the only seed; None with several, or where unknown.
         missing: Why there is no number, or which seeds are missing; empty where all are there.
     """
 
     published: float | None
-    values: tuple[float, ...] = ()
+    values: Mapping[int, float] = field(default_factory=dict)
     standard_error: float | None = None
     missing: str = ''
 
     @property
     def value(self) -> float | None:
         """Mean over the seeds."""
-        return mean(self.values) if self.values else None
+        return mean(self.values.values()) if self.values else None
 
     @property
     def spread(self) -> float | None:
         """Deviation over the seeds, or the standard error of the only one."""
-        return stdev(self.values) if len(self.values) > 1 else self.standard_error
+        return stdev(self.values.values()) if len(self.values) > 1 else self.standard_error
 
 
 @dataclass(frozen=True)
@@ -153,12 +153,13 @@ def _line(report: Report, table: Table, row: Row, running: bool) -> Line:
             why = _why(report.work_dir, stages[missing[0]], running)
             if found:
                 why = f'{len(found)} of {len(stages)} seeds; {why}'
-        numbers = [result['metrics'][metric.key] for result in found.values()]
+        numbers = {seed: result['metrics'][metric.key] for seed, result in found.items()}
+        only = next(iter(numbers.values())) if len(numbers) == 1 else {}
         cells[metric.key] = Cell(
-            row.published.get(metric.key),
-            tuple(number['value'] for number in numbers),
-            numbers[0].get('standard_error') if len(numbers) == 1 else None,
-            why,
+            published=row.published.get(metric.key),
+            values={seed: number['value'] for seed, number in numbers.items()},
+            standard_error=only.get('standard_error'),
+            missing=why,
         )
     seeds = max((len(cell.values) for cell in cells.values()), default=0)
     protocols = {result['protocol']: None for result in used.values()}
@@ -240,7 +241,7 @@ def gain(
     """Return what the brackets of a cell hold, for the paper and for ours.
 
     Where numbers compare that is nothing, and ours minus the paper's. In a miniature it is the
-    difference from the table's reference row, on both sides.
+    difference from the table's reference row, on both sides, ours over the seeds that both have.
     """
     cell = line.cells[metric]
     if report.plan.preset.comparable:
@@ -249,7 +250,8 @@ def gain(
     if reference is None or reference is line:
         return None, None
     other = reference.cells[metric]
-    return _minus(cell.published, other.published), _minus(cell.value, other.value)
+    shared = [value - other.values[s] for s, value in cell.values.items() if s in other.values]
+    return _minus(cell.published, other.published), mean(shared) if shared else None
 
 
 def _minus(left: float | None, right: float | None) -> float | None:

@@ -74,7 +74,8 @@ def legend(report: Report) -> list[str]:
     else:
         brackets = (
             'Data and models are not those of the paper, so numbers do not compare: in brackets, '
-            'on both sides, is the difference from the reference row of the table.'
+            'on both sides, is the difference from the reference row of the table, ours over the '
+            'seeds that both have.'
         )
     spread = (
         'After ±: deviation over the seeds; with one seed the binomial standard error of the '

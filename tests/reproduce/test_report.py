@@ -117,6 +117,20 @@ def test_nothing_is_run_yet_and_one_of_two_seeds(bench):
     assert len(cell.values) == 1 and cell.missing == '1 of 2 seeds; not run'
 
 
+def test_a_row_with_one_seed_is_compared_over_that_seed(bench):
+    everything = bench.plan('mini', tables=['tablea'])
+    for row, seeds in (('scratch', [0, 1]), ('a', [1]), ('b', [])):
+        for seed in seeds:
+            run(bench, bench.plan('mini', tables=['tablea'], rows=[row], seeds=[seed]))
+    set_value(bench, everything, 'scratch', 0, top1=20.0)
+    set_value(bench, everything, 'scratch', 1, top1=50.0)
+    set_value(bench, everything, 'a', 1, top1=45.0)
+    report = make_report(everything, bench.work_dir)
+    ours = {r[0]: r[3] for r in rows_of(to_markdown(report, Path()), 'Table A')[2:]}
+    assert ours['A'].endswith('(-5.0); 1 of 2 seeds; not run')  # not 45 minus the mean of 20 and 50
+    assert ours['B'] == 'not run'
+
+
 def two_tasks(bench):
     path = bench.root / 'tablea.yaml'
     text = path.read_text().replace('mini: tiny-ft@1}', 'mini: [tiny-ft@1, tiny-seg@1]}')
@@ -168,7 +182,7 @@ def test_smoke_runs_are_never_counted(bench):
     smoke = bench.plan(rows=['scratch'], tables=['tablea'], limit=1)
     run(bench, smoke)
     report = make_report(smoke, bench.work_dir)
-    assert report.lines['tablea'][0].cells['top1'].values == ()
+    assert report.lines['tablea'][0].cells['top1'].values == {}
     assert 'smoke runs' in report.warnings[0] and to_csv(report).count('\n') == 1
 
 
