@@ -77,6 +77,7 @@ def test_differences_over_equal_seeds_stand_below_the_table(bench, filled):
     ]
     for text in (to_markdown(report, bench.work_dir), to_html(report, bench.work_dir)):
         assert 'B - A' in text and about in text
+    assert to_html(report, bench.work_dir).count('number ours best') == 1
     one = make_report(bench.plan('mini', tables=['tablea'], seeds=[0]), bench.work_dir)
     assert differences(one, filled.tables[0]) == ([], '')
     assert 'confidence' not in to_markdown(one, bench.work_dir) + to_html(one, bench.work_dir)
@@ -129,6 +130,7 @@ def test_a_row_with_one_seed_is_compared_over_that_seed(bench):
     ours = {r[0]: r[3] for r in rows_of(to_markdown(report, Path()), 'Table A')[2:]}
     assert ours['A'].endswith('(-5.0); 1 of 2 seeds; not run')  # not 45 minus the mean of 20 and 50
     assert ours['B'] == 'not run'
+    assert 'number ours best' not in to_html(report, bench.work_dir)  # of 35 and half of a row
 
 
 def two_tasks(bench):
