@@ -6,6 +6,8 @@ from mmengine.runner import Runner
 
 LEAST_RANK = 0.15
 """Least RankMe of healthy tokens, relative to the most that is possible."""
+MANY_HIDDEN = 0.5
+"""Share of the samples without a visible token of an object that is worth a word (Eq. 8, D4)."""
 
 
 def least_rank(width: int, tokens: int) -> float:
@@ -41,6 +43,12 @@ def diagnose(found: Mapping[str, float], width: int, tokens: int, runner: Runner
     low = str(getattr(wrapper, 'cast_dtype', None) or '').removeprefix('torch.')
     if low:
         causes.append(f'{low} (try without --amp)')
+    hidden = runner.message_hub.log_scalars.get('train/objects_hidden')
+    if hidden is not None and hidden.max() > MANY_HIDDEN:
+        causes.append(
+            f'masks that hide every object, in up to {100 * hidden.max():.0f} % of the samples of '
+            'an epoch (try --set ProgressiveMasking.object_cap=0.9)'
+        )
     causes.append('masks too easy or too hard (ProgressiveMasking.num_visible, mask_ratio)')
     if not getattr(getattr(runner.model, 'module', runner.model).backbone, 'final_norm', True):
         causes.append('no norm after the last block (model.backbone.final_norm)')

@@ -2,6 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.logging import HistoryBuffer
 
 from mmc2fmae.probes.diagnosis import diagnose, is_collapsed
 
@@ -28,8 +29,12 @@ def settings(**wrapper):
     """Return a run as far as a diagnosis looks at it."""
     rates = [dict(lr=1e-4, initial_lr=1e-3), dict(lr=1e-3, initial_lr=1e-2)]
     model = SimpleNamespace(backbone=SimpleNamespace(final_norm=not wrapper.pop('no_norm', False)))
+    hidden = wrapper.pop('hidden', ())
+    logged = {'train/objects_hidden': HistoryBuffer(hidden, [1] * len(hidden))} if hidden else {}
     return SimpleNamespace(
-        optim_wrapper=SimpleNamespace(param_groups=rates, **wrapper), model=model
+        optim_wrapper=SimpleNamespace(param_groups=rates, **wrapper),
+        model=model,
+        message_hub=SimpleNamespace(log_scalars=logged),
     )
 
 
@@ -39,6 +44,12 @@ def settings(**wrapper):
         (settings(), ['it is 0.01 at most: try --lr 0.001', 'masks'], ['--amp', 'final_norm']),
         (settings(cast_dtype=torch.bfloat16), ['bfloat16 (try without --amp)'], ['final_norm']),
         (settings(no_norm=True), ['model.backbone.final_norm'], ['--amp']),
+        (
+            settings(hidden=[0.0, 0.92, 0.03]),  # as printed: objects are hidden in the middle
+            ['up to 92 % of the samples', '--set ProgressiveMasking.object_cap=0.9'],
+            ['final_norm'],
+        ),
+        (settings(hidden=[0.0, 0.07, 0.0]), ['num_visible'], ['object_cap']),  # random, or capped
     ],
 )
 def test_causes_are_those_that_the_run_can_have(run, said, unsaid):
