@@ -93,8 +93,8 @@ def embed(
 
     Args:
         checkpoint: Checkpoint of this project, MAE, timm, Hugging Face, ... (docs/checkpoints.md).
-        images: A folder, a file, a ``.txt`` list, or a sequence of files, PIL images or uint8
-            arrays (H, W, 3) in RGB.
+        images: A folder, a file, a ``.txt`` list, or a sequence of files, PIL images (read as files
+            are: turned by EXIF, 16-bit grey scaled) or uint8 arrays (H, W, 3) in RGB.
         token: 'cls' for the class token, 'mean' for the mean over patches, of the last block.
         size: Side of the square input in pixels (the checkpoint's).
         batch_size: Images of a forward pass.
@@ -107,7 +107,7 @@ def embed(
 
     Raises:
         FileNotFoundError: There is no such checkpoint or image.
-        ValueError: The checkpoint is no ViT's, or an image cannot be read.
+        ValueError: The checkpoint is no ViT's, an image cannot be read, or is of another kind.
 
     >>> import mmc2fmae
     >>> mmc2fmae.embed('work_dirs/c2fmae_mini_scenes/epoch_1.pth', 'data/scenes/val').shape
@@ -130,7 +130,7 @@ def embed(
             if isinstance(one, str | os.PathLike):
                 sources += find_images(one)
             else:
-                sources.append(one if isinstance(one, Image.Image) else Image.fromarray(one))
+                sources.append(one if isinstance(one, Image.Image) else _picture(one))
     if not sources:
         raise ValueError('no images to embed')
     vit, preprocessing = load_encoder(checkpoint, **stated)
@@ -140,6 +140,19 @@ def embed(
     )
     (features,) = compute_features(vit, preprocessing, sources, how).values()
     return features
+
+
+def _picture(pixels: Any) -> 'Image':
+    from PIL import Image
+
+    kind = getattr(pixels, 'dtype', type(pixels).__name__)
+    shape = tuple(getattr(pixels, 'shape', ()))
+    if str(kind) != 'uint8' or len(shape) != 3 or shape[2] != 3:
+        raise ValueError(
+            f'an image is {kind} of shape {shape}: expected a file, a PIL image or a uint8 array '
+            '(H, W, 3) in RGB'
+        )
+    return Image.fromarray(pixels)
 
 
 def load_encoder(

@@ -57,6 +57,42 @@ def test_files_pictures_and_arrays_have_the_same_features(checkpoint, tmp_path):
     assert torch.equal(mmc2fmae.embed(checkpoint, pixels, **how), one)
 
 
+def test_pictures_in_memory_are_read_as_files_are(checkpoint, tmp_path):
+    """Turned by EXIF, 16-bit grey scaled, palettes and alpha converted: the same features."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (40, 50, 3), np.uint8)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.fromarray(pixels).save(tmp_path / 'turned.png', exif=turned)
+    Image.fromarray(rng.integers(0, 2**16, (40, 50), np.uint16)).save(tmp_path / 'deep.png')
+    Image.fromarray(pixels).quantize(16).save(tmp_path / 'palette.png')
+    Image.fromarray(np.dstack([pixels, pixels[..., 0]])).save(tmp_path / 'alpha.png')
+    Image.fromarray(pixels[:1].repeat(40, 1)).save(tmp_path / 'long.png')  # 2,000 x 1
+    how = dict(device='cpu', token='mean')
+    vit, preprocessing = mmc2fmae.load_encoder(checkpoint)
+    names = ['turned', 'deep', 'palette', 'alpha', 'long']
+    files = mmc2fmae.embed(checkpoint, [tmp_path / f'{name}.png' for name in names], **how)
+    for name, features in zip(names, files, strict=True):
+        picture = Image.open(tmp_path / f'{name}.png')
+        assert torch.equal(mmc2fmae.embed(checkpoint, [picture], **how)[0], features), name
+        for given in (picture, picture if name == 'deep' else picture.convert('RGB')):
+            with torch.no_grad():
+                (tokens,) = vit(preprocessing.transform()(given)[None])
+            assert torch.allclose(tokens[0, 1:].mean(0), features, atol=1e-5), name
+    upright = Image.fromarray(np.rot90(pixels, 3))
+    assert torch.equal(mmc2fmae.embed(checkpoint, [upright], **how)[0], files[0])
+
+
+@pytest.mark.parametrize(
+    'pixels',
+    [np.zeros((4, 5, 3), np.float32), np.zeros((4, 5), np.uint8), np.zeros((2, 4, 5, 3), np.uint8),
+     torch.zeros(3, 4, 5), 7],
+)  # fmt: skip
+def test_an_array_of_another_kind_is_refused(checkpoint, pixels):
+    with pytest.raises(ValueError, match=r'expected a file, a PIL image or a uint8 array'):
+        mmc2fmae.embed(checkpoint, [pixels], device='cpu')
+
+
 def test_an_unknown_option_names_the_nearest(tmp_path):
     with pytest.raises(TypeError, match=r"no option 'cfg_option', did you mean cfg_options\?"):
         mmc2fmae.train('mmc2fmae::mini/demo.py', cfg_option={})

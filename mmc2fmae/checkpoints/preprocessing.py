@@ -14,6 +14,8 @@ from torchvision.transforms import (
     ToTensor,
 )
 
+from mmc2fmae.images.rgb import upright_middle
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -35,18 +37,21 @@ class Preprocessing:
     assumed: bool = False
 
     def transform(self, size: int | None = None) -> Compose:
-        """Return MAE's evaluation transform, from a PIL image in RGB to a (3, H, W) tensor.
+        """Return MAE's evaluation transform, from a PIL image to a (3, H, W) tensor.
 
-        The shorter side is resized to size * 256 / 224 (bicubic, antialiased), then the centre is
-        cropped.
+        It is turned as its EXIF orientation says and becomes 8-bit RGB, as files do for every tool
+        (:mod:`mmc2fmae.images`); the shorter side is resized to size * 256 / 224 (bicubic,
+        antialiased), then the centre is cropped.
 
         Args:
             size: Side of the crop in pixels, in place of the checkpoint's.
         """
-        return Compose([*self._cut(size), ToTensor(), Normalize(self.mean, self.std)])
+        return Compose(
+            [upright_middle, *self._cut(size), ToTensor(), Normalize(self.mean, self.std)]
+        )
 
     def pixels(self, size: int | None = None) -> Compose:
-        """Return the first half of :meth:`transform`, to a (3, H, W) uint8 tensor.
+        """Return the cuts of :meth:`transform`, of an upright RGB image, to (3, H, W) uint8.
 
         Args:
             size: Side of the crop in pixels, in place of the checkpoint's.
@@ -54,7 +59,7 @@ class Preprocessing:
         return Compose([*self._cut(size), PILToTensor()])
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """Do the second half of :meth:`transform`, for a batch and on its device.
+        """Do what :meth:`pixels` leaves of :meth:`transform`, for a batch and on its device.
 
         Args:
             pixels: (B, 3, H, W) uint8, of :meth:`pixels`.

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, default_collate
 from mmc2fmae.errors import first_names
 from mmc2fmae.files import IMAGE_SUFFIXES, list_photographs, spelt_otherwise
 from mmc2fmae.images.opening import open_image
-from mmc2fmae.images.rgb import brightest, middle, upright_rgb
+from mmc2fmae.images.rgb import brightest, upright_middle
 from mmc2fmae.paths import AnyPath, expand_path
 from mmc2fmae.texts import read_lines
 
@@ -56,15 +56,14 @@ class ImageFiles(Dataset):
             ValueError: It cannot be read; the message names it.
         """
         source = self.paths[index]
-        if isinstance(source, Image.Image):
-            return self.transform(source.convert('RGB'))
         try:
+            if isinstance(source, Image.Image):
+                return self.transform(upright_middle(source))
             with open_image(source) as image:
-                rgb = upright_rgb(image)
-            box = middle(*rgb.size)
-            return self.transform(rgb if box == (0, 0, *rgb.size) else rgb.crop(box))
+                return self.transform(upright_middle(image))
         except Exception as error:  # Pillow raises many kinds on damaged files
-            raise _unreadable(source, error) from error
+            name = f'picture {index}' if isinstance(source, Image.Image) else source
+            raise _unreadable(name, error) from error
 
 
 def stack_images(batch: Sequence[Tensor | str]) -> tuple[Tensor | None, dict[int, str]]:

@@ -49,7 +49,12 @@ def nearly_black(image: Image.Image) -> str:
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """Return a photograph of :func:`open_image` as 8-bit RGB, turned as its EXIF orientation says.
+    """Return a photograph as 8-bit RGB, turned as its EXIF orientation says.
+
+    The result holds no EXIF data any more, so that nothing turns it again.
+
+    Args:
+        image: Of :func:`open_image`, or any other picture in memory.
 
     Raises:
         OSError: It is damaged.
@@ -63,7 +68,21 @@ def upright_rgb(image: Image.Image) -> Image.Image:
         if getattr(image, 'tag_v2', {}).get(_PHOTOMETRIC) == 0:  # Pillow heeds it in 8 bits alone
             grey = white - grey
         image = Image.fromarray((grey * 255 // white).astype(np.uint8))
-    return turn_image(image.convert('RGB'), orientation)
+    rgb = turn_image(image.convert('RGB'), orientation)
+    rgb.info.clear()
+    return rgb
+
+
+def upright_middle(image: Image.Image) -> Image.Image:
+    """Return what a centre crop reads of a photograph (:func:`middle`), as :func:`upright_rgb`.
+
+    Raises:
+        OSError: It is damaged.
+        ValueError: It is damaged, or see :func:`brightest`.
+    """
+    rgb = upright_rgb(image)
+    box = middle(*rgb.size)
+    return rgb if box == (0, 0, *rgb.size) else rgb.crop(box)
 
 
 def upright_pixels(image: Image.Image) -> np.ndarray:

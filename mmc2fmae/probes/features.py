@@ -12,7 +12,6 @@ from mmengine.registry import MODELS
 from mmpretrain.models import VisionTransformer
 from torch import Tensor, nn
 from torch.func import functional_call
-from torchvision.transforms import Compose
 
 from mmc2fmae.checkpoints import describe_module, describe_preprocessor
 from mmc2fmae.engine.sharding import whole_tensor
@@ -85,11 +84,9 @@ class Photographs:
         with torch.device('meta'):
             self.twin = MODELS.get('PlainViT')(**arch.options())
         self.twin.eval()
-        steps = preprocessing.transform().transforms
-        self.finish = Compose(steps[2:])
-        cut = Compose([*steps[:2], np.array])
+        self.normalise = preprocessing.normalise
         own = list(paths)[get_rank() :: get_world_size()]
-        files = ImageFiles(own, cut, named=skip)
+        files = ImageFiles(own, preprocessing.pixels(), named=skip)
         read: list[Any] = list(in_threads(files.__getitem__, range(len(own)), quiet=True))
         self.pixels = [pixels for pixels in read if not isinstance(pixels, str)]
 
@@ -107,8 +104,7 @@ class Photographs:
         state = vit.state_dict()
         weights = {name: whole_tensor(state[name]) for name in self.weights}
         for first in range(0, len(self.pixels), batch):
-            part = self.pixels[first : first + batch]
-            images = torch.stack([self.finish(pixels) for pixels in part])
+            images = self.normalise(torch.stack(self.pixels[first : first + batch]))
             brightness = nn.functional.avg_pool2d(images.mean(dim=1, keepdim=True), self.patch)
             encoded = functional_call(self.twin, weights, images.to(vit.pos_embed.device))
             yield split_tokens(encoded[-1], self.grid)[1], brightness.flatten(1)

@@ -15,7 +15,7 @@ from mmc2fmae.datasets.transforms.resizing import BoundedResizeEdge
 from mmc2fmae.errors import DatasetError, SampleError
 from mmc2fmae.evaluation.image_files import ImageFiles, find_images
 from mmc2fmae.images.orientation import Stored, stored_size, turn, turn_image, upright_size
-from mmc2fmae.images.rgb import middle
+from mmc2fmae.images.rgb import middle, upright_rgb
 from mmc2fmae.labeling.photographs import Photograph, read_photograph
 from mmc2fmae.preparation.folders import Layout
 from mmc2fmae.preparation.photograph_checks import read_header
@@ -343,3 +343,11 @@ def test_the_backend_that_mmcv_uses_by_default_changes_nothing(tmp_path, monkeyp
         assert fields(mmcv.imread(tmp_path / 'x')) == SHOWN[6]
     (tmp_path / 'y').write_bytes(saved('JPEG', 1))
     assert fields(mmcv.imread(tmp_path / 'y')) == SHOWN[1]
+
+
+def test_an_upright_picture_is_not_turned_again():
+    image = Image.new('RGB', (4, 2))
+    image.getexif()[0x0112] = 6
+    once = upright_rgb(image)
+    assert once.size == (2, 4) and upright_rgb(once).size == (2, 4)
+    assert image.getexif()[0x0112] == 6  # what was given is left as it is
