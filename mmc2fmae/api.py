@@ -107,15 +107,16 @@ def embed(
 
     Raises:
         FileNotFoundError: There is no such checkpoint or image.
-        ValueError: The checkpoint is no ViT's, an image cannot be read, or is of another kind.
+        ValueError: The checkpoint is no ViT's, an image cannot be read or is of another kind, or an
+            option does not fit.
 
     >>> import mmc2fmae
     >>> mmc2fmae.embed('work_dirs/c2fmae_mini_scenes/epoch_1.pth', 'data/scenes/val').shape
     torch.Size([2, 192])
     """
-    import torch
     from PIL import Image
 
+    from mmc2fmae.devices import find_device
     from mmc2fmae.evaluation.features import FeatureOptions, compute_features
     from mmc2fmae.evaluation.image_files import find_images
 
@@ -134,9 +135,13 @@ def embed(
     if not sources:
         raise ValueError('no images to embed')
     vit, preprocessing = load_encoder(checkpoint, **stated)
-    device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
     how = FeatureOptions(
-        tokens=(token,), blocks=(), size=size, batch_size=batch_size, workers=workers, device=device
+        tokens=(token,),
+        blocks=(),
+        size=size,
+        batch_size=batch_size,
+        workers=workers,
+        device=str(find_device(device)),
     )
     (features,) = compute_features(vit, preprocessing, sources, how).values()
     return features
@@ -173,7 +178,8 @@ def load_encoder(
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is no checkpoint of a plain ViT; the message lists the keys.
+        ValueError: It is no checkpoint of a plain ViT; the message lists the keys. Or what the
+            caller states is unknown or cannot be.
 
     >>> import mmc2fmae
     >>> from PIL import Image

@@ -18,10 +18,12 @@ from mmc2fmae.checkpoints.architecture import (
     describe_weights,
     tokens_fit,
 )
-from mmc2fmae.checkpoints.files import read_file
+from mmc2fmae.checkpoints.files import check_caller, read_file
 from mmc2fmae.checkpoints.naming import explain, find_encoder, to_our_names
 from mmc2fmae.checkpoints.preprocessing import Preprocessing
 from mmc2fmae.errors import CheckpointMismatch, first_names
+
+OUT_TYPES = ('raw', 'cls_token', 'featmap')
 
 
 @dataclass
@@ -84,14 +86,16 @@ def read_backbone(path: str | Path, which: str | None = None, **stated: Any) -> 
         which: 'ema' or 'raw' weights, of files with both; see
             :func:`mmc2fmae.checkpoints.wrappers.unwrap`.
         **stated: What the caller knows better than the file: ``num_heads``, ``norm_eps``,
-            ``img_size``, ``mean``, ``std``; None is passed over.
+            ``img_size``, ``num_cls_tokens``, ``mean``, ``std``; None is passed over.
 
     Raises:
         FileNotFoundError: There is no such file.
         CheckpointMismatch: It is no checkpoint of a plain ViT; the message lists the keys.
+        ValueError: What the caller says is unknown, or cannot be.
     """
+    said = check_caller(stated)
     file = read_file(path, which)
-    stated = file.stated | {key: value for key, value in stated.items() if value is not None}
+    stated = file.stated | said
     complaints = []
     try:
         naming, prefix = find_encoder(list(file.weights))
@@ -107,6 +111,12 @@ def read_backbone(path: str | Path, which: str | None = None, **stated: Any) -> 
     preprocessing = Preprocessing(arch.img_size, assumed='mean' not in stated)
     if 'mean' in stated:
         preprocessing = replace(preprocessing, mean=tuple(stated['mean']), std=tuple(stated['std']))
+    numbers = [len(preprocessing.mean), len(preprocessing.std)]
+    if 'mean' in stated and numbers != [arch.in_channels] * 2:
+        raise CheckpointMismatch(
+            f'{file.path} reads images of {arch.in_channels} channels, but mean and std are of '
+            f'{numbers[0]} and {numbers[1]}: give one number a channel'
+        )
     labels = f'{prefix}label_embeds.'
     place = f' under {prefix!r}' if prefix else ''
     return Backbone(
@@ -160,7 +170,10 @@ def build_backbone(
 
     Raises:
         CheckpointMismatch: The file does not fit, or its number of heads is unknown.
+        ValueError: There is no such ``out_type``, or see :func:`read_backbone`.
     """
+    if out_type not in OUT_TYPES:
+        raise ValueError(f'out_type is {out_type!r}: expected one of {", ".join(OUT_TYPES)}')
     found = read_backbone(path, **stated)
     if found.arch.num_heads is None:
         raise CheckpointMismatch(

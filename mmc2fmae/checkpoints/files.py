@@ -1,6 +1,7 @@
 """Checkpoint files: read without running any code that they may hold."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from mmc2fmae.checkpoints.finding import FOLDER_FILES, find_checkpoint
 from mmc2fmae.checkpoints.wrappers import unwrap
-from mmc2fmae.errors import CheckpointMismatch
+from mmc2fmae.errors import CheckpointMismatch, nearest
 from mmc2fmae.file_kinds import require_checkpoint
 from mmc2fmae.texts import read_text
 from mmc2fmae.unpickling import load_torch, require_finite
@@ -183,6 +184,17 @@ _STATED = dict(
 )
 
 
+_BY_CALLER = dict(
+    num_heads=('a whole number above 0', None),
+    norm_eps=('a number between 0 and 1', None),
+    img_size=('height and width in pixels', None),
+    num_cls_tokens=('a whole number, 0 or more', None),
+    mean=('numbers from 0 to 1, one a channel (divide those of 0 to 255 by 255)', 1),
+    std=('numbers above 0 and up to 1, one a channel (divide those of 0 to 255 by 255)', 1),
+)
+"""What a caller may say: what is expected, and the largest number of a list."""
+
+
 def _check_statement(stated: object, path: Path) -> dict[str, Any]:
     """Return what a file says about its backbone: numbers that can be calculated with.
 
@@ -199,6 +211,30 @@ def _check_statement(stated: object, path: Path) -> dict[str, Any]:
         f'{path} says {str(wrong)[:100]} about its backbone, which cannot be: it is damaged, or '
         'another program wrote it'
     )
+
+
+def check_caller(stated: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a caller says about a backbone, without None.
+
+    Args:
+        stated: Keywords of :func:`mmc2fmae.checkpoints.read_backbone`.
+
+    Raises:
+        ValueError: One is unknown or cannot be, or only one of mean and std is given.
+    """
+    said = {name: value for name, value in stated.items() if value is not None}
+    for name, value in said.items():
+        if name not in _BY_CALLER:
+            raise ValueError(
+                f'no option {name!r} of a checkpoint{nearest(name, _BY_CALLER)}: expected '
+                f'{", ".join(_BY_CALLER)}'
+            )
+        expected, most = _BY_CALLER[name]
+        if not _STATED[name](value) or (most and not all(0 <= v <= most for v in value)):
+            raise ValueError(f'{name} is {value!r}: expected {expected}')
+    if ('mean' in said) != ('std' in said):
+        raise ValueError('mean and std belong together: give both')
+    return said
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

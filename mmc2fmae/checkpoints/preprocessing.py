@@ -75,7 +75,7 @@ class Preprocessing:
         return pixels.float().div_(white).sub_(mean).div_(std)
 
     def _cut(self, size: int | None) -> list[nn.Module]:
-        height, width = (size, size) if size else self.size
+        height, width = self.size if size is None else (size, size)
         return [
             Resize(round(max(height, width) * 256 / 224), InterpolationMode.BICUBIC),
             CenterCrop((height, width)),

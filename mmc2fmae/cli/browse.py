@@ -3,7 +3,7 @@
 import argparse
 
 from mmc2fmae.cli.dataset_options import add_layout_arguments
-from mmc2fmae.cli.parsing import at_least_one
+from mmc2fmae.cli.parsing import at_least_one, whole_number
 
 EXPECTED = (RuntimeError,)  # a worker died
 # The keys of mmc2fmae.preparation.ranking.MEASURES.
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='worst is the lowest mean score of the instances, the lowest coverage (default), the '
         'most instances, ...; scores need the manifest of the labelling',
     )
-    parser.add_argument('--seed', type=int, default=0, help='seed of the draw (0)')
+    parser.add_argument('--seed', type=whole_number, default=0, help='seed of the draw (0)')
     parser.add_argument(
         '--rows', type=at_least_one, default=12, metavar='N', help='rows a page (12)'
     )

@@ -6,6 +6,7 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from mmc2fmae.cli.dataset_options import add_layout_arguments
+from mmc2fmae.cli.parsing import at_least_one
 
 EXPECTED = (RuntimeError,)  # a worker died
 
@@ -15,7 +16,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_layout_arguments(parser)
     parser.add_argument('--ann-file', help='check only these photographs, as ann_file in training')
     parser.add_argument(
-        '--num-instances', type=int, default=32, metavar='N', help="the model's classes (32)"
+        '--num-instances',
+        type=at_least_one,
+        default=32,
+        metavar='N',
+        help="the model's classes (32)",
     )
     parser.add_argument(
         '--rerank', action='store_true', help='any instance ids: training renumbers them'
@@ -26,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='decode every photograph; by default only those that end unexpectedly',
     )
     parser.add_argument('--out', type=Path, help='folder of the report (ROOT/check_SPLIT)')
-    parser.add_argument('--workers', type=int, metavar='N', help='processes (one a core)')
+    parser.add_argument('--workers', type=at_least_one, metavar='N', help='processes (one a core)')
 
 
 def run(args: argparse.Namespace) -> int:

@@ -3,6 +3,8 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from mmc2fmae.cli.parsing import at_least_one, whole_number
+
 if TYPE_CHECKING:
     from mmc2fmae.preparation.conversion import Conversion
 
@@ -43,7 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--reduce-zero-label', action='store_true', help='classes start at 1, 0 = unknown'
     )
     folders.add_argument(
-        '--instance-void', type=int, metavar='ID', help='id that is no instance (255 in Pascal VOC)'
+        '--instance-void',
+        type=whole_number,
+        metavar='ID',
+        help='id that is no instance (255 in Pascal VOC)',
     )
     folders.add_argument(
         '--skip-unlabelled', action='store_true', help='leave photographs without PNGs out'
@@ -65,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             choices=ADE_SPLITS if kind is ade20k else None,
             help="name of the photographs' folder in ROOT (train)",
         )
-        kind.add_argument('--workers', type=int, help='processes (one a core)')
+        kind.add_argument('--workers', type=at_least_one, help='processes (one a core)')
 
 
 def describe(args: argparse.Namespace) -> 'Conversion':

@@ -3,7 +3,7 @@
 import argparse
 
 from mmc2fmae.cli import checkpoint_options
-from mmc2fmae.cli.parsing import tell_left_out
+from mmc2fmae.cli.parsing import tell_left_out, whole_number
 
 TOKENS = ('cls', 'mean', 'patches')  # those of mmc2fmae.evaluation.features
 
@@ -17,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--tokens', nargs='+', default=['cls'], choices=TOKENS,
         help='class token, mean over patches, or the grid of patches',
     )  # fmt: skip
-    parser.add_argument('--blocks', type=int, nargs='+', default=[], help='from 0; the last one')
+    parser.add_argument(
+        '--blocks', type=whole_number, nargs='+', default=[], help='from 0; the last one'
+    )
     checkpoint_options.add_feature_arguments(parser)
     checkpoint_options.add_statement_arguments(parser)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmc2fmae.cli import checkpoint_options
-from mmc2fmae.cli.parsing import at_least_one
+from mmc2fmae.cli.parsing import at_least_one, positive, share, whole_number
 
 WIDTH = 7.16  # as in mmc2fmae.visualization.figures.page
 
@@ -66,7 +66,7 @@ def add_autoencoders(parser: argparse.ArgumentParser, several: bool) -> None:
     )
     parser.add_argument('--config', help='its config, where the checkpoint carries none')
     add_samples(parser)
-    parser.add_argument('--seed', type=int, default=0, help='seed of the masks')
+    parser.add_argument('--seed', type=whole_number, default=0, help='seed of the masks')
     parser.add_argument(
         '--no-target-stats',
         dest='target_stats',
@@ -85,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             '--out', required=True, help='OUT.png, OUT.pdf and OUT.json are written'
         )
         command.add_argument(
-            '--width', type=float, default=WIDTH, help='most inches across (7.16, two columns)'
+            '--width', type=positive, default=WIDTH, help='most inches across (7.16, two columns)'
         )
         if name != 'curriculum':
             command.add_argument('--names', nargs='+', help="names of the images (their files')")
@@ -125,7 +125,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     command.add_argument('--visible', type=at_least_one, help="visible tokens (the training's)")
     command.add_argument('--draws', type=at_least_one, default=1, help='masks for each sample')
     command.add_argument(
-        '--concentration', type=float, default=1e3,
+        '--concentration', type=positive, default=1e3,
         help='how alike the granularities share the visible tokens: 1 as in training (1000)',
     )  # fmt: skip
 
@@ -159,7 +159,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_photographs(command)
     command.add_argument('--block', type=int, help='after which block, from 0; the last one')
     command.add_argument(
-        '--foreground', type=float, metavar='SHARE',
+        '--foreground', type=share, metavar='SHARE',
         help='draw objects alone: first component above this share of its range, such as 0.5',
     )  # fmt: skip
 

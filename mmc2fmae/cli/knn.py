@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from mmc2fmae.cli import checkpoint_options
+from mmc2fmae.cli.parsing import at_least_one, positive, whole_number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -12,10 +13,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('checkpoint', help='checkpoint of this project, MAE, timm, ...')
     parser.add_argument('--train', required=True, help='folder of class folders: the neighbours')
     parser.add_argument('--val', required=True, help='folder of class folders: what is classified')
-    parser.add_argument('--k', type=int, default=20, help='neighbours that vote')
-    parser.add_argument('--temperature', type=float, default=0.07)
+    parser.add_argument('--k', type=at_least_one, default=20, help='neighbours that vote')
+    parser.add_argument('--temperature', type=positive, default=0.07)
     parser.add_argument('--tokens', choices=('mean', 'cls'), default='cls')
-    parser.add_argument('--block', type=int, help='from 0; the last one')
+    parser.add_argument('--block', type=whole_number, help='from 0; the last one')
     parser.add_argument('--out', help='JSON to write (CHECKPOINT.knn.json)')
     checkpoint_options.add_feature_arguments(parser)
     checkpoint_options.add_statement_arguments(parser)

@@ -8,6 +8,8 @@ Look before:       ... --sweep 200 (thresholds), ... --estimate 200 (time and di
 import argparse
 from pathlib import Path
 
+from mmc2fmae.cli.parsing import at_least_one, positive, share, whole_number
+
 # The defaults of mmc2fmae.labeling, which imports torch.
 DETECTOR = 'IDEA-Research/grounding-dino-base'
 SEGMENTER = 'syscv-community/sam-hq-vit-huge'
@@ -36,37 +38,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"{SEMANTIC}, or 'seem:CHECKOUT:CHECKPOINT' (docs/labeling.md)",
     )
     group = parser.add_argument_group('adaptive threshold and merging')
-    group.add_argument('--threshold', type=float, default=0.5, help='highest (%(default)s)')
-    group.add_argument('--step', type=float, default=0.05, help='by which (%(default)s)')
-    group.add_argument('--floor', type=float, default=0.25, help='lowest (%(default)s)')
+    group.add_argument('--threshold', type=share, default=0.5, help='highest (%(default)s)')
+    group.add_argument('--step', type=positive, default=0.05, help='by which (%(default)s)')
+    group.add_argument('--floor', type=share, default=0.25, help='lowest (%(default)s)')
     group.add_argument(
         '--min-detections',
-        type=int,
+        type=whole_number,
         default=1,
         help='the threshold goes down while there are fewer (%(default)s)',
     )
     group.add_argument(
         '--min-area',
-        type=float,
+        type=share,
         default=0.001,
         help='smallest instance, share of the image (%(default)s)',
     )
     group.add_argument(
         '--min-confidence',
-        type=float,
+        type=share,
         default=0.0,
         help='pixels of less confident class become unknown, 255 (%(default)s)',
     )
     group = parser.add_argument_group('machine')
-    group.add_argument('--batch-size', type=int, default=8, help='of the models (%(default)s)')
-    group.add_argument('--part-size', type=int, default=128, help='unit of work (%(default)s)')
-    group.add_argument('--workers', type=int, help='reading and writing threads a process')
+    group.add_argument(
+        '--batch-size', type=at_least_one, default=8, help='of the models (%(default)s)'
+    )
+    group.add_argument(
+        '--part-size', type=at_least_one, default=128, help='unit of work (%(default)s)'
+    )
+    group.add_argument('--workers', type=at_least_one, help='reading and writing threads a process')
     group.add_argument('--device', help='cuda where there is one, else cpu')
     group.add_argument('--amp', choices=AMP, help='bf16 on cuda, else off')
     group = parser.add_argument_group('look before')
-    group.add_argument('--estimate', type=int, metavar='N', help='label N, print time and disk')
     group.add_argument(
-        '--sweep', type=int, metavar='N', help='detect on N, print thresholds, write OUT/sweep.png'
+        '--estimate', type=at_least_one, metavar='N', help='label N, print time and disk'
+    )
+    group.add_argument(
+        '--sweep',
+        type=at_least_one,
+        metavar='N',
+        help='detect on N, print thresholds, write OUT/sweep.png',
     )
 
 

@@ -11,6 +11,7 @@ import torch
 import mmc2fmae
 from mmc2fmae import env
 from mmc2fmae.datasets.photograph_lists import require_unique_stems
+from mmc2fmae.devices import find_device
 from mmc2fmae.errors import first_names
 from mmc2fmae.files import list_photographs, write_atomically
 from mmc2fmae.labeling import models, survey
@@ -103,9 +104,10 @@ def fill_in(args: argparse.Namespace) -> None:
     """Fill in what the machine and the folder decide where the command line does not."""
     cores = available_cores() // int(os.environ.get('LOCAL_WORLD_SIZE', 1))
     args.workers = args.workers or max(1, min(8, cores))
-    args.device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
-    if args.device == 'cuda':
-        args.device = f'cuda:{os.environ.get("LOCAL_RANK", 0)}'
+    device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    if device == 'cuda':  # never the first GPU for all processes
+        device = f'cuda:{os.environ.get("LOCAL_RANK", 0)}'
+    args.device = str(find_device(device))
     args.amp = args.amp or ('bf16' if args.device.startswith('cuda') else 'off')
     args.split = args.split or args.images.resolve().name
 

@@ -4,6 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
+from mmc2fmae.cli.parsing import share, whole_number
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
@@ -16,12 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--val-share',
-        type=float,
+        type=share,
         default=0.0,
         metavar='S',
         help='draw this share for validation and write OUT_train and OUT_val instead',
     )
-    parser.add_argument('--seed', type=int, default=0, help='seed of the draw (0)')
+    parser.add_argument('--seed', type=whole_number, default=0, help='seed of the draw (0)')
 
 
 def run(args: argparse.Namespace) -> None:

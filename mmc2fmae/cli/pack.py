@@ -2,6 +2,8 @@
 
 import argparse
 
+from mmc2fmae.cli.parsing import at_least_one
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the sub-commands."""
@@ -10,7 +12,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     packing.add_argument('root', help='folder of the dataset')
     packing.add_argument('out', help='folder to write; the same command continues it')
     packing.add_argument('--split', nargs='+', default=['train'], help='(train)')
-    packing.add_argument('--shard-mb', type=int, default=512, help='most MiB of a shard (512)')
+    packing.add_argument(
+        '--shard-mb', type=at_least_one, default=512, help='most MiB of a shard (512)'
+    )
     checking = kinds.add_parser('verify', help='check the files of a pack')
     checking.add_argument('pack', help='folder of the pack')
     unpacking = kinds.add_parser('unpack', help='check a pack and write its maps')

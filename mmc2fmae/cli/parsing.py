@@ -1,6 +1,7 @@
 """argparse as this project uses it: one line for a mistake, and the nearest name."""
 
 import argparse
+import math
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -121,3 +122,26 @@ def whole_number(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f'{text!r}: expected a whole number of at least 0')
     return int(text)
+
+
+def positive(text: str) -> float:
+    """Read a number above 0."""
+    number = _number(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f'{text!r}: expected a number above 0')
+    return number
+
+
+def share(text: str) -> float:
+    """Read a number from 0 to 1."""
+    number = _number(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f'{text!r}: expected a number from 0 to 1')
+    return number
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

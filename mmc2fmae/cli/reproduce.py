@@ -6,7 +6,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmc2fmae.cli.parsing import KeyValues
+from mmc2fmae.cli.parsing import KeyValues, at_least_one, positive, whole_number
 from mmc2fmae.reproduce.lock import AlreadyRunning
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         part.add_argument('--rows', nargs='+', metavar='ROW', help='these rows alone')
         part.add_argument('--preset', choices=['paper', 'mini', 'own'], default='paper')
         part.add_argument('--quick', action='store_true', help='the short version of the preset')
-        part.add_argument('--seeds', nargs='+', type=int, help="in place of the preset's")
+        part.add_argument('--seeds', nargs='+', type=whole_number, help="in place of the preset's")
         part.add_argument('--work-dir', type=Path, default=Path('work_dirs/reproduce'))
         part.add_argument('--data-root', type=Path, default=Path('data'))
         part.add_argument(
@@ -44,11 +44,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help='fields of every training; what changes a result is a recipe of its own',
         )
     for part in (plan, run):
-        part.add_argument('--gpus', type=int, help='processes of a stage')
+        part.add_argument('--gpus', type=at_least_one, help='processes of a stage')
         part.add_argument(
-            '--tflops', type=float, help='TFLOP/s that a device reaches in training, for the plan'
+            '--tflops',
+            type=positive,
+            help='TFLOP/s that a device reaches in training, for the plan',
         )
-        part.add_argument('--limit', type=int, metavar='N', help='smoke run of N steps, no result')
+        part.add_argument(
+            '--limit', type=at_least_one, metavar='N', help='smoke run of N steps, no result'
+        )
     run.add_argument(
         '--predictions',
         action='store_true',
@@ -56,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     run.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none')
     run.add_argument('--partition', help='of Slurm')
-    run.add_argument('--jobs', type=int, default=1, help='stages side by side')
+    run.add_argument('--jobs', type=at_least_one, default=1, help='stages side by side')
     report.add_argument('--out', type=Path, help='folder (WORK_DIR/PRESET/report)')
 
 

@@ -3,7 +3,7 @@
 import argparse
 
 from mmc2fmae.cli.checkpoint_options import add_weights_argument
-from mmc2fmae.cli.parsing import KeyValues
+from mmc2fmae.cli.parsing import KeyValues, at_least_one, whole_number
 from mmc2fmae.cli.run_options import add_amp_argument, add_set_argument
 
 EXPECTED = (RuntimeError,)  # an image that cannot be read, a process that ended early
@@ -18,9 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--data-root', default='data', help='holds the folders of the sets')
     parser.add_argument('--only', nargs='+', default=[], metavar='SET', help='these sets alone')
     parser.add_argument('--out', help='results (work_dirs/CONFIG/robustness_CHECKPOINT)')
-    parser.add_argument('--batch-size', type=int, default=128, help='images at a time')
-    parser.add_argument('--workers', type=int, default=4, help='loader processes a GPU')
-    parser.add_argument('--limit', type=int, help='smoke run: images a cell; no result')
+    parser.add_argument('--batch-size', type=at_least_one, default=128, help='images at a time')
+    parser.add_argument('--workers', type=whole_number, default=4, help='loader processes a GPU')
+    parser.add_argument('--limit', type=at_least_one, help='smoke run: images a cell; no result')
     add_weights_argument(parser)
     add_amp_argument(parser)
     parser.add_argument('--device', help='cpu, cuda:1, ... (a GPU for each process)')

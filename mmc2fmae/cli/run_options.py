@@ -3,7 +3,7 @@
 import argparse
 
 from mmc2fmae.cli.checkpoint_options import add_weights_argument
-from mmc2fmae.cli.parsing import KeyValues, at_least_one, whole_number
+from mmc2fmae.cli.parsing import KeyValues, at_least_one, positive, whole_number
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,7 +81,7 @@ def add_length_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='PIXELS',
         help='side of a patch, with masking, decoder and pyramid',
     )
-    parser.add_argument('--lr', type=float, metavar='RATE', help='highest learning rate')
+    parser.add_argument('--lr', type=positive, metavar='RATE', help='highest learning rate')
 
 
 def add_amp_argument(parser: argparse.ArgumentParser) -> None:
@@ -113,7 +113,7 @@ def add_probe_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument('--probe-pictures', action='store_true', help='pictures of reconstructions')
     group.add_argument(
         '--probe-every',
-        type=float,
+        type=positive,
         metavar='EPOCHS',
         help='distance of two probes, such as 0.25 (as many as take 5 %% of the time)',
     )
@@ -160,7 +160,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         help='where loss or gradient is not finite, compute that batch again in fp32 and name the '
         'first module and the sample; slower',
     )
-    parser.add_argument('--seed', type=int, help="random seed, in place of the config's")
+    parser.add_argument('--seed', type=whole_number, help="random seed, in place of the config's")
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
@@ -168,7 +168,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--total-batch',
-        type=int,
+        type=at_least_one,
         metavar='N',
         help='reach this total batch size by accumulating gradients, learning rate unchanged',
     )

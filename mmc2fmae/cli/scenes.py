@@ -4,6 +4,8 @@ import argparse
 from dataclasses import fields
 from typing import Any
 
+from mmc2fmae.cli.parsing import at_least_one, whole_number
+
 EXPECTED = (RuntimeError,)  # a worker died
 
 
@@ -12,10 +14,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from mmc2fmae.scenes.spec import SceneSpec  # not above: its package imports numpy
 
     parser.add_argument('out', help='folder to create, e.g. data/scenes')
-    parser.add_argument('--train', type=int, default=4000, metavar='N', help='default: 4000')
-    parser.add_argument('--val', type=int, default=1000, metavar='N', help='default: 1000')
-    parser.add_argument('--seed', type=int, default=0, help='default: 0')
-    parser.add_argument('--workers', type=int, metavar='N', help='default: one for each core')
+    parser.add_argument(
+        '--train', type=whole_number, default=4000, metavar='N', help='default: 4000'
+    )
+    parser.add_argument('--val', type=whole_number, default=1000, metavar='N', help='default: 1000')
+    parser.add_argument('--seed', type=whole_number, default=0, help='default: 0')
+    parser.add_argument(
+        '--workers', type=at_least_one, metavar='N', help='default: one for each core'
+    )
     parser.add_argument('--overwrite', action='store_true', help='replace other scenes at OUT')
     parser.add_argument('--quiet', action='store_true', help='no progress')
     group = parser.add_argument_group('the scenes', 'See SceneSpec for what these mean.')

@@ -2,7 +2,7 @@
 
 import argparse
 
-from mmc2fmae.cli.parsing import tell_left_out
+from mmc2fmae.cli.parsing import at_least_one, share, tell_left_out
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,8 +13,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('images', help='a photograph or a folder of photographs')
     parser.add_argument('out', help='folder to write to')
-    parser.add_argument('--score', type=float, default=0.3, help='least score of a box (0.3)')
-    parser.add_argument('--most', type=int, help='photographs to draw at most')
+    parser.add_argument('--score', type=share, default=0.3, help='least score of a box (0.3)')
+    parser.add_argument('--most', type=at_least_one, help='photographs to draw at most')
 
 
 def run(args: argparse.Namespace) -> int:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from mmc2fmae.cli.parsing import KeyValues
+from mmc2fmae.cli.parsing import KeyValues, at_least_one
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='GRANULARITY=FOLDER',
         help="folders in place of the config's, such as rgb=val semantic=semantic/val",
     )
-    parser.add_argument('--samples', type=int, default=6, help='samples to show')
+    parser.add_argument('--samples', type=at_least_one, default=6, help='samples to show')
     parser.add_argument(
         '--no-target-stats',
         action='store_true',

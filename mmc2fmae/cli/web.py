@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from mmc2fmae.cli.parsing import whole_number
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
@@ -14,7 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--images', nargs='+', metavar='PATH', help='photographs or folders of them as examples'
     )
     parser.add_argument('--host', default='127.0.0.1', help='address (127.0.0.1: this machine)')
-    parser.add_argument('--port', type=int, default=7860, help='port; 0 takes a free one (7860)')
+    parser.add_argument(
+        '--port', type=whole_number, default=7860, help='port; 0 takes a free one (7860)'
+    )
 
 
 def run(args: argparse.Namespace) -> None:

@@ -104,8 +104,14 @@ def check_options(vit: VisionTransformer, size: tuple[int, int], options: Featur
     if unknown or not options.tokens:
         raise ValueError(f'tokens {unknown}: expected some of {TOKENS}')
     projection = vit.patch_embed.projection
-    if any(side % projection.kernel_size[0] for side in size):
-        raise ValueError(f'size {size} is no multiple of the patch {projection.kernel_size[0]}')
+    patch = projection.kernel_size[0]
+    if any(type(side) is not int or side < 1 or side % patch for side in size):
+        raise ValueError(f'size {size} is no multiple of the patch {patch}')
+    if options.batch_size < 1 or options.workers < 0:
+        raise ValueError(
+            f'batch_size is {options.batch_size} and workers {options.workers}: expected 1 or more '
+            'and 0 or more'
+        )
     if projection.in_channels != 3:
         raise ValueError(f'the ViT reads {projection.in_channels} channels, photographs have 3')
     if options.half and not options.device.startswith('cuda'):
@@ -138,7 +144,7 @@ def iterate_features(
     Raises:
         ValueError: An option does not fit, an image cannot be read, or a feature is not finite.
     """
-    size = (options.size, options.size) if options.size else preprocessing.size
+    size = preprocessing.size if options.size is None else (options.size, options.size)
     check_options(vit, size, options)
     last = vit.num_layers - 1
     blocks = sorted(set(options.blocks)) or [last]

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from mmc2fmae.checkpoints import read_meta
 from mmc2fmae.checkpoints.files import read_file
 from mmc2fmae.checkpoints.loading import coverage, require_full
+from mmc2fmae.devices import find_device
 from mmc2fmae.engine.halving import Halving
 from mmc2fmae.evaluation.class_subsets import Listing, resolve_classes
 from mmc2fmae.evaluation.result_store import Counts, ResultStore
@@ -106,13 +107,16 @@ def start_processes(device: str | None) -> torch.device:
 
     Args:
         device: Device asked for; None takes a GPU of its own for each process, or the CPU.
+
+    Raises:
+        ValueError: This machine does not have it.
     """
     if int(os.environ.get('WORLD_SIZE', 1)) > 1:
         # Only names and "done" travel between processes; one may finish hours before another.
         torch.distributed.init_process_group('gloo', timeout=timedelta(days=7))
     if device is None and torch.cuda.is_available():
         device = f'cuda:{int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count()}'
-    return torch.device(device or 'cpu')
+    return find_device(device)
 
 
 def load_classifier(

@@ -24,6 +24,28 @@ def saved(checkpoint, tmp_path):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize(
+    ('stated', 'message'),
+    [
+        (dict(nun_heads=4), r"no option 'nun_heads' of a checkpoint, did you mean num_heads\?"),
+        (dict(num_heads=0), 'num_heads is 0: expected a whole number above 0'),
+        (dict(norm_eps=2.0), r'norm_eps is 2.0: expected a number between 0 and 1'),
+        (dict(img_size=32), 'img_size is 32: expected height and width'),
+        (dict(mean=[0.5] * 3), 'mean and std belong together'),
+        (dict(mean=[127] * 3, std=[50] * 3), r'mean is \[127, 127, 127\]: .*divide'),
+        (dict(mean=[-0.1] * 3, std=[0.2] * 3), 'mean is'),
+        (dict(mean=[0.5] * 3, std=[0, 0.2, 0.2]), 'std is'),
+        (dict(mean=[0.5], std=[0.2]), 'of 3 channels, but mean and std are of 1 and 1'),
+        (dict(mean=[0.5] * 3, std=[0.2] * 2), 'of 3 channels, but mean and std are of 3 and 2'),
+        (dict(out_type='avg_featmap'), 'out_type is .*: expected one of raw, cls_token, featmap'),
+    ],
+)
+def test_what_a_caller_states_must_be_known_and_possible(tmp_path, stated, message):
+    path = saved(timm_vit().state_dict(), tmp_path)
+    with pytest.raises(ValueError, match=message):
+        build_backbone(path, **stated)
+
+
 def test_features_of_an_official_mae_file_are_those_of_the_official_encoder(tmp_path, images):
     reference = timm_vit()
     decoder = {

@@ -123,7 +123,7 @@ def test_public_encoder_fills_mae_and_c2fmae_and_the_rest_is_said_to_start_anew(
         ids = np.zeros((40, 48), np.uint8)
         ids[10:30, 10:30] = 1
         Image.fromarray(ids).save(masks / f'{path.stem}.png')
-    still = ('--lr', '0', '--checkpoint', tmp_path / 'mae.pth', *SMALL)
+    still = ('--lr', '1e-30', '--checkpoint', tmp_path / 'mae.pth', *SMALL)
     folder = 'train_dataloader.dataset.data_prefix.rgb=train/ant'
     for name, root, more, beside in (
         ('mae_own_data', data / 'train', [], 'neck start anew: 56 tensors'),
