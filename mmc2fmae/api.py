@@ -1,7 +1,7 @@
 """The most common things in Python: train, embed images, load an encoder (docs/python.md)."""
 
 import os
-from argparse import ArgumentParser
+from argparse import Action, ArgumentParser, ArgumentTypeError
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,7 @@ def train(
 
     Raises:
         TypeError: There is no such option.
+        ValueError: An option cannot be what it is given.
         FileNotFoundError: Config, data or a checkpoint does not exist.
         ValueError: Config and options do not fit together.
 
@@ -62,13 +63,14 @@ def train(
     add_common_arguments(parser)
     add_train_arguments(parser)
     args = parser.parse_args([str(config)])
+    actions = {action.dest: action for action in parser._actions}
     named = dict(data_root=data_root, work_dir=work_dir, **options)
     for name, value in named.items():
         if name not in args:
             raise TypeError(f'train() has no option {name!r}{nearest(name, vars(args))}')
         if value is not None:
             text = str(value) if isinstance(value, os.PathLike) else value
-            setattr(args, name, expand_values(text))
+            setattr(args, name, expand_values(_as_option(actions[name], text)))
     cfg = launch.load_config(args)
     apply_probes(cfg, args)
     try:
@@ -77,6 +79,26 @@ def train(
     finally:
         let_go(cfg.work_dir)
     return latest_checkpoint(cfg.work_dir)
+
+
+def _as_option(action: Action, value: Any) -> Any:
+    """Return a value as the command line would read it, of the type and choices that it has.
+
+    Raises:
+        ValueError: It is none of them.
+    """
+    if action.nargs == 0 and not isinstance(value, bool):
+        raise ValueError(f'{action.dest} is {value!r}: expected True or False')
+    if callable(action.type):
+        try:
+            value = action.type(str(value))
+        except (ArgumentTypeError, ValueError) as error:
+            raise ValueError(f'{action.dest} is {error}') from error
+    if action.choices and value not in action.choices:
+        raise ValueError(
+            f'{action.dest} is {value!r}: expected one of {", ".join(map(str, action.choices))}'
+        )
+    return value
 
 
 def embed(

@@ -102,6 +102,22 @@ def test_an_unknown_option_names_the_nearest(tmp_path):
         mmc2fmae.trian  # noqa: B018
 
 
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(epochs=0), "epochs is '0': expected a number above 0"),
+        (dict(lr=-1e-4), "lr is '-0.0001': expected a number above 0"),
+        (dict(workers=1.5), "workers is '1.5': expected a whole number"),
+        (dict(amp='int8'), "amp is 'int8': expected one of"),
+        (dict(overwrite='no'), "overwrite is 'no': expected True or False"),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused_before_anything_starts(options, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        mmc2fmae.train('mmc2fmae::mini/demo.py', work_dir=tmp_path / 'run', **options)
+    assert not (tmp_path / 'run').exists()
+
+
 def test_torch_hub_loads_the_encoder_from_the_checkout(checkpoint):
     vit = torch.hub.load(str(ROOT), 'c2fmae', source='local', checkpoint=str(checkpoint))
     mine, _ = mmc2fmae.load_encoder(checkpoint)
