@@ -75,27 +75,7 @@ def add_autoencoders(parser: argparse.ArgumentParser, several: bool) -> None:
     )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add a sub-command for every figure."""
-    commands = parser.add_subparsers(dest='figure', required=True)
-
-    def add(name: str, about: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=about, description=about)
-        command.add_argument(
-            '--out', required=True, help='OUT.png, OUT.pdf and OUT.json are written'
-        )
-        command.add_argument(
-            '--width', type=positive, default=WIDTH, help='most inches across (7.16, two columns)'
-        )
-        if name != 'curriculum':
-            command.add_argument('--names', nargs='+', help="names of the images (their files')")
-        if name not in ('curriculum', 'samples'):
-            command.add_argument(
-                '--labels', nargs='+', help="names of the checkpoints (the files')"
-            )
-        return command
-
-    command = add('attention', 'Figure 1: where checkpoints look, side by side')
+def _attention(command: argparse.ArgumentParser) -> None:
     add_photographs(command)
     command.add_argument(
         '--query', nargs='+', default=['cls'], metavar='cls|mean|proxy:I|ROW,COLUMN',
@@ -109,7 +89,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--shared-scale', action='store_true', help='one scale for all maps, with a colour bar'
     )
 
-    command = add('curriculum', 'Figure 3: the masking curriculum, and what it hides')
+
+def _curriculum(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         'curricula', nargs='*', default=['SG-IG-RD'],
         help='presets such as SG-IG-RD, configs, checkpoints, work dirs',
@@ -120,7 +101,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--samples', type=at_least_one, default=200, help='samples to mask at each point (200)'
     )
 
-    command = add('reconstruct', 'Figure 4: predictions under random masks')
+
+def _reconstruct(command: argparse.ArgumentParser) -> None:
     add_autoencoders(command, several=False)
     command.add_argument('--visible', type=at_least_one, help="visible tokens (the training's)")
     command.add_argument('--draws', type=at_least_one, default=1, help='masks for each sample')
@@ -129,14 +111,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='how alike the granularities share the visible tokens: 1 as in training (1000)',
     )  # fmt: skip
 
-    command = add('cross', 'Figure 5: one granularity in, the others predicted')
+
+def _cross(command: argparse.ArgumentParser) -> None:
     add_autoencoders(command, several=True)
     command.add_argument(
         '--granularity', nargs='+', default=['rgb'], help='what is seen, each alone'
     )
     command.add_argument('--tokens', type=at_least_one, help='how many of its tokens (all)')
 
-    command = add('sparse', 'Figure 6: few tokens of a mask in, the others predicted')
+
+def _sparse(command: argparse.ArgumentParser) -> None:
     add_autoencoders(command, several=True)
     command.add_argument(
         '--granularity',
@@ -148,20 +132,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--tokens', type=at_least_one, default=32, help='how many of its tokens (32)'
     )
 
-    command = add('samples', 'Samples of a dataset: photographs and maps')
+
+def _samples(command: argparse.ArgumentParser) -> None:
     add_samples(command)
     command.add_argument('--across', type=at_least_one, default=2, help='samples in a row')
     command.add_argument(
         '--size', type=at_least_one, default=224, help='side of a picture in pixels'
     )
 
-    command = add('pca', 'Patch features as colours: principal components')
+
+def _pca(command: argparse.ArgumentParser) -> None:
     add_photographs(command)
     command.add_argument('--block', type=int, help='after which block, from 0; the last one')
     command.add_argument(
         '--foreground', type=share, metavar='SHARE',
         help='draw objects alone: first component above this share of its range, such as 0.5',
     )  # fmt: skip
+
+
+FIGURES = {
+    'attention': ('Figure 1: where checkpoints look, side by side', _attention),
+    'curriculum': ('Figure 3: the masking curriculum, and what it hides', _curriculum),
+    'reconstruct': ('Figure 4: predictions under random masks', _reconstruct),
+    'cross': ('Figure 5: one granularity in, the others predicted', _cross),
+    'sparse': ('Figure 6: few tokens of a mask in, the others predicted', _sparse),
+    'samples': ('Samples of a dataset: photographs and maps', _samples),
+    'pca': ('Patch features as colours: principal components', _pca),
+}
+"""What each shows, and what adds its options."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add a sub-command for every figure."""
+    commands = parser.add_subparsers(dest='figure', required=True)
+    for name, (about, add_own) in FIGURES.items():
+        command = commands.add_parser(name, help=about, description=about)
+        command.add_argument(
+            '--out', required=True, help='OUT.png, OUT.pdf and OUT.json are written'
+        )
+        command.add_argument(
+            '--width', type=positive, default=WIDTH, help='most inches across (7.16, two columns)'
+        )
+        if name != 'curriculum':
+            command.add_argument('--names', nargs='+', help="names of the images (their files')")
+        if name not in ('curriculum', 'samples'):
+            command.add_argument(
+                '--labels', nargs='+', help="names of the checkpoints (the files')"
+            )
+        add_own(command)
 
 
 def run(args: argparse.Namespace) -> None:

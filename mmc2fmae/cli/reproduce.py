@@ -87,7 +87,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _plan(args: argparse.Namespace) -> 'tuple[Plan, Path]':
     """Return what the arguments ask for, and the folder of its stages."""
-    from mmc2fmae.reproduce.plan import PlanError, make_plan
+    from mmc2fmae.reproduce.plan import make_plan
+    from mmc2fmae.reproduce.stage import PlanError
     from mmc2fmae.reproduce.table_files import load_suite, load_tables, pick_rows
 
     name = f'{args.preset}-quick' if args.quick else args.preset
@@ -96,8 +97,6 @@ def _plan(args: argparse.Namespace) -> 'tuple[Plan, Path]':
         raise PlanError(f'the preset {args.preset} has no quick version; mini has one')
     tables, suite = load_tables(args.tables, suite)
     limit = getattr(args, 'limit', None)
-    if limit is not None and limit < 1:
-        raise PlanError(f'--limit {limit}: expected at least 1')
     plan = make_plan(
         tables,
         pick_rows(tables, args.rows),

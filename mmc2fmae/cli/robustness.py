@@ -35,13 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Evaluate.
-
-    Raises:
-        ValueError: A number is out of range.
-    """
-    if min(args.batch_size, args.limit or 1) < 1 or args.workers < 0:
-        raise ValueError('--batch-size and --limit are at least 1, --workers at least 0')
+    """Evaluate."""
     from mmc2fmae.configs import find
     from mmc2fmae.engine.processes import leave_processes
     from mmc2fmae.evaluation.robustness import evaluate_robustness

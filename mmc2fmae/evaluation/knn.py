@@ -43,8 +43,11 @@ def knn_votes(
         (M, num_classes) sums of votes, all divided by exp(1 / temperature); 0 is no vote.
 
     Raises:
-        ValueError: There are fewer than k training features, or labels out of range.
+        ValueError: There are fewer than k training features, labels out of range, or a temperature
+            that is not above 0.
     """
+    if not temperature > 0:
+        raise ValueError(f'temperature is {temperature}: expected a number above 0')
     if not 0 < k <= len(train):
         raise ValueError(f'k is {k}, but there are {len(train)} training features')
     if len(labels) != len(train) or labels.min() < 0 or labels.max() >= num_classes:

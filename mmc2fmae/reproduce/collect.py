@@ -9,8 +9,8 @@ from mmc2fmae.configs import ROOT, training_length
 from mmc2fmae.engine.run_log import read_records
 from mmc2fmae.evaluation.robustness_report import own_score
 from mmc2fmae.files import file_sha256
-from mmc2fmae.reproduce.plan import PlanError, Stage
 from mmc2fmae.reproduce.results import Json, is_trained, read_json, stage_folder, start_sha256
+from mmc2fmae.reproduce.stage import PlanError, Stage
 
 
 def collect(

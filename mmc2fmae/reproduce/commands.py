@@ -12,8 +12,8 @@ from mmc2fmae.checkpoints.finding import latest_checkpoint
 from mmc2fmae.engine import tool_runs
 from mmc2fmae.engine.tool_runs import python_command, srun_command, torchrun_command
 from mmc2fmae.parallel import available_cores
-from mmc2fmae.reproduce.plan import PlanError, Stage
 from mmc2fmae.reproduce.results import is_trained, stage_folder, whole_checkpoint
+from mmc2fmae.reproduce.stage import PlanError, Stage
 from mmc2fmae.values import write_value
 
 

@@ -16,7 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from mmc2fmae.configs import training_length
 from mmc2fmae.models import MultiGranularClassifier, SemanticMIM
 from mmc2fmae.reproduce import configs
-from mmc2fmae.reproduce.plan import Plan, Stage
+from mmc2fmae.reproduce.plan import Plan
+from mmc2fmae.reproduce.stage import Stage
 
 BYTES = 12  # of a checkpoint, a parameter: weights and both moments of AdamW, fp32
 

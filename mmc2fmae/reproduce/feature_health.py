@@ -5,8 +5,8 @@ from statistics import mean, stdev
 from mmc2fmae.engine.run_log import read_records
 from mmc2fmae.probes.diagnosis import least_rank
 from mmc2fmae.reproduce import results
-from mmc2fmae.reproduce.plan import Stage
 from mmc2fmae.reproduce.report import Report, stages_of
+from mmc2fmae.reproduce.stage import Stage
 from mmc2fmae.reproduce.tables import Table
 
 RANKS = ('rankme', 'effective_rank')

@@ -8,7 +8,8 @@ from typing import Any
 from mmc2fmae.files import require_room
 from mmc2fmae.reproduce.commands import RunOptions, data_folder, total_batch
 from mmc2fmae.reproduce.configs import read_config
-from mmc2fmae.reproduce.plan import Plan, PlanError, Stage
+from mmc2fmae.reproduce.plan import Plan
+from mmc2fmae.reproduce.stage import PlanError, Stage
 
 
 def check_run(plan: Plan, todo: Sequence[Stage], options: RunOptions, disk: int) -> None:
@@ -77,8 +78,6 @@ def _of_dataset(dataset: Mapping[str, Any], root: Path) -> Iterator[Path]:
 
 
 def _launcher(options: RunOptions) -> Iterator[str]:
-    if options.gpus < 1 or options.jobs < 1:
-        yield f'--gpus {options.gpus} and --jobs {options.jobs}: expected at least 1'
     if options.launcher == 'none' and options.gpus != 1:
         yield f'--gpus {options.gpus} needs --launcher pytorch or slurm'
     if options.launcher == 'slurm' and not options.partition:

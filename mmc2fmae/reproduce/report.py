@@ -8,7 +8,8 @@ from typing import Any
 
 from mmc2fmae.reproduce import results
 from mmc2fmae.reproduce.lock import is_running
-from mmc2fmae.reproduce.plan import Plan, PlanError, Stage
+from mmc2fmae.reproduce.plan import Plan
+from mmc2fmae.reproduce.stage import PlanError, Stage
 from mmc2fmae.reproduce.tables import Row, Table
 
 

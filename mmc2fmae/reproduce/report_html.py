@@ -14,8 +14,8 @@ from mmc2fmae.files import write_atomically
 from mmc2fmae.html import render
 from mmc2fmae.reproduce import report_text as texts
 from mmc2fmae.reproduce import results
-from mmc2fmae.reproduce.plan import Stage
 from mmc2fmae.reproduce.report import Report, stages_of
+from mmc2fmae.reproduce.stage import Stage
 from mmc2fmae.reproduce.tables import Table
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from mmc2fmae.reproduce import results
 from mmc2fmae.reproduce.differences import difference_table
 from mmc2fmae.reproduce.feature_health import RANKS, health_notes, health_of
-from mmc2fmae.reproduce.plan import Stage
 from mmc2fmae.reproduce.report import (
     Line,
     Report,
@@ -19,6 +18,7 @@ from mmc2fmae.reproduce.report import (
     short_commit,
     stages_of,
 )
+from mmc2fmae.reproduce.stage import Stage
 from mmc2fmae.reproduce.tables import Metric, Table
 
 COLUMNS = (

@@ -9,7 +9,7 @@ from typing import Any
 from mmc2fmae.checkpoints.finding import latest_checkpoint, progress_of
 from mmc2fmae.configs import training_length
 from mmc2fmae.files import file_sha256, write_atomically
-from mmc2fmae.reproduce.plan import PlanError, Stage
+from mmc2fmae.reproduce.stage import PlanError, Stage
 from mmc2fmae.reproduce.state import SHAPES
 from mmc2fmae.state_files import read_state, set_aside
 

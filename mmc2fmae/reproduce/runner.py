@@ -17,7 +17,8 @@ from mmc2fmae.reproduce.collect import collect, describe
 from mmc2fmae.reproduce.commands import RunOptions, command, environment
 from mmc2fmae.reproduce.cost import Cost
 from mmc2fmae.reproduce.lock import PATIENCE, WorkDirLock
-from mmc2fmae.reproduce.plan import Plan, Stage
+from mmc2fmae.reproduce.plan import Plan
+from mmc2fmae.reproduce.stage import Stage
 from mmc2fmae.state_files import set_aside
 
 SAY_EVERY = 60.0  # seconds between two progress lines

@@ -70,6 +70,9 @@ def test_too_few_neighbours_and_strange_labels_are_errors():
         knn_votes(TRAIN, LABELS, TRAIN, 3, k=5)
     with pytest.raises(ValueError, match='from 0 to 2: expected 4 from 0 to 1'):
         knn_votes(TRAIN, LABELS, TRAIN, 2, k=1)
+    for temperature in (0.0, -1.0, float('nan')):
+        with pytest.raises(ValueError, match=r'temperature is .*: expected a number above 0'):
+            knn_votes(TRAIN, LABELS, TRAIN, 3, k=1, temperature=temperature)
 
 
 def test_accuracy_by_hand():

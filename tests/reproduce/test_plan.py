@@ -3,7 +3,8 @@
 import pytest
 
 from mmc2fmae.reproduce import results
-from mmc2fmae.reproduce.plan import PlanError, make_plan
+from mmc2fmae.reproduce.plan import make_plan
+from mmc2fmae.reproduce.stage import PlanError
 from mmc2fmae.reproduce.table_files import load_suite, load_tables, pick_rows
 
 
