@@ -93,6 +93,11 @@ def test_an_array_of_another_kind_is_refused(checkpoint, pixels):
         mmc2fmae.embed(checkpoint, [pixels], device='cpu')
 
 
+def test_an_empty_path_is_not_this_folder(checkpoint):
+    with pytest.raises(ValueError, match='the path of the images is empty'):
+        mmc2fmae.embed(checkpoint, '')
+
+
 def test_an_unknown_option_names_the_nearest(tmp_path):
     with pytest.raises(TypeError, match=r"no option 'cfg_option', did you mean cfg_options\?"):
         mmc2fmae.train('mmc2fmae::mini/demo.py', cfg_option={})

@@ -5,11 +5,13 @@ Every sub-command is a module with ``add_arguments(parser)``, which imports noth
 """
 
 import os
+import re
 import sys
 import traceback
 from argparse import Namespace
 from collections.abc import Sequence
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -98,6 +100,11 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int
         return 2
     module = _module(COMMANDS[name])
     named = _fill(Parser(prog=prog or f'mmc2fmae {name}'), module)
+    for before, word in pairwise(words):
+        if re.fullmatch(r'(--[\w-]+=)?', word):  # "$DATA" that is not set would mean this folder
+            named.error(
+                f'{word.rstrip("=") or f"what follows {before}"} is empty: is a variable unset?'
+            )
     args = named.parse_args(words[1:])
     return _run(COMMANDS[name], module, args, named.prog)
 

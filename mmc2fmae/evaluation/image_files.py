@@ -96,6 +96,8 @@ def find_images(source: str | os.PathLike[str], unreadable: list[str] | None = N
         FileNotFoundError: There is nothing of that name, or no image in it.
         ValueError: The header of a file is not an image's.
     """
+    if not os.fspath(source):
+        raise ValueError('the path of the images is empty: name a folder, a list or an image')
     source = Path(expand_path(source))
     if source.is_dir():
         paths = [source / name for name in list_photographs(source)]
