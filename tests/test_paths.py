@@ -81,7 +81,7 @@ def text_options():
             kind = getattr(action.type, '__name__', '')
             if isinstance(action, skipped) or action.nargs == 0 or action.choices:
                 continue
-            if kind not in ('int', 'float', 'at_least_one', 'whole_number'):
+            if kind not in ('int', 'float', 'at_least_one', 'whole_number', 'positive', 'share'):
                 yield parser, action
 
 

@@ -55,7 +55,7 @@ def test_mean_without_std_is_an_error(tmp_path, tool):
     status, _, err = tool(*command, '--mean', 0.5, 0.5, 0.5)
     assert (status, err) == (
         2,
-        'tools/convert_checkpoint.py: error: --mean and --std belong together: give both\n',
+        'tools/convert_checkpoint.py: error: mean and std belong together: give both\n',
     )
 
 

@@ -45,7 +45,6 @@ def test_what_waits_for_checkpoints_of_others_is_listed_and_not_counted(tool, tm
         (('run', 'table5', '--rows', 'ours'), "there is no row 'ours' in table5"),
         (('plan', 'own_photographs'), 'in the preset paper: expected --preset own'),
         (('run', 'table5', '--quick'), 'the preset paper has no quick version'),
-        (('run', 'table5', '--limit', '0'), '--limit 0: expected at least 1'),
         (('run', 'table1', '--rows', 'scratch'), 'imagenet/train does not exist: see docs/classi'),
         (('run', 'table5', '--cfg-options', 'model.type.x=1'), "py with {'model.type.x': 1}"),
     ],
