@@ -73,9 +73,7 @@ def _rows(report: Report, table: Table) -> list[list[tuple[str, str]]]:
     for number, metric in enumerate(table.metrics):
         cells = [line.cells[metric.key] for line in lines]
         top[first + 2 * number] = texts.best([cell.published for cell in cells], metric)
-        most = max(
-            (len(cell.values) for cell in cells), default=0
-        )  # a row with fewer is not judged
+        most = max((len(cell.values) for cell in cells), default=0)  # with fewer none is judged
         whole = [cell.value for cell in cells if len(cell.values) == most]
         top[first + 2 * number + 1] = texts.best(whole, metric)
     rows = []
