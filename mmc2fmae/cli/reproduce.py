@@ -22,8 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     plan = commands.add_parser('plan', help='stages, what is done and shared, GPU hours, disk')
     run = commands.add_parser('run', help='run what is missing')
     report = commands.add_parser('report', help='Markdown, CSV, LaTeX and HTML of what is there')
+    adopt = commands.add_parser(
+        'adopt', help='take over numbers from the CSV of a report elsewhere'
+    )
     commands.add_parser('recipes', help='write docs/recipes.md from the configs')
-    for part in (plan, run, report):
+    for part in (plan, run, report, adopt):
         part.add_argument(
             'tables',
             nargs='+',
@@ -62,10 +65,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument('--partition', help='of Slurm')
     run.add_argument('--jobs', type=at_least_one, default=1, help='stages side by side')
     report.add_argument('--out', type=Path, help='folder (WORK_DIR/PRESET/report)')
+    adopt.add_argument(
+        '--from',
+        type=Path,
+        nargs='+',
+        required=True,
+        dest='files',
+        metavar='CSV',
+        help='reports, as of another machine or of docs/results',
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Plan, run or report.
+    """Plan, run, report or adopt.
 
     Raises:
         PlanError: The request does not fit the preset.
@@ -81,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         print(recipes.write())
         return 0
     plan, work_dir = _plan(args)
-    part = {'plan': _show, 'run': _run, 'report': _report}[args.command]
+    part = {'plan': _show, 'run': _run, 'report': _report, 'adopt': _adopt}[args.command]
     return part(args, plan, work_dir)
 
 
@@ -124,6 +136,14 @@ def _report(args: argparse.Namespace, plan: 'Plan', work_dir: Path) -> int:
 
     for path in write_report(make_report(plan, work_dir), args.out or work_dir / 'report'):
         print(path)
+    return 0
+
+
+def _adopt(args: argparse.Namespace, plan: 'Plan', work_dir: Path) -> int:
+    from mmc2fmae.reproduce.adopt import adopt
+
+    for path in args.files:
+        print(f'{path}: {adopt(plan, path, work_dir).told()}')
     return 0
 
 

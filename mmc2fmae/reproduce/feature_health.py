@@ -23,8 +23,11 @@ def health_of(report: Report, stage: Stage | None) -> dict[str, float]:
         Name of :data:`RANKS` to value; empty where nothing was pre-trained or nothing logged.
     """
     before = _pretraining(stage)
-    if before is None:
+    if stage is None or before is None:
         return {}
+    adopted = report.results.get(stage.key, {}).get('pretrain')
+    if adopted is not None:
+        return {name: adopted[name] for name in RANKS if name in adopted}
     if before.key not in report.health:  # a log is read once, whatever asks
         found = report.health.setdefault(before.key, {})
         for record in read_records(results.stage_folder(report.work_dir, before)):

@@ -219,6 +219,12 @@ def _warnings(report: Report, smoke: Sequence[str]) -> Iterator[str]:
     machines = {hardware(result): None for result in report.results.values()}
     if len(machines) > 1:
         yield f'results come from different machines: {"; ".join(machines)}'
+    adopted: dict[str, int] = {}
+    for result in report.results.values():
+        if 'adopted' in result:
+            adopted[result['adopted']] = adopted.get(result['adopted'], 0) + 1
+    for file, count in adopted.items():
+        yield f'{count} stages were not run here: their numbers were taken over from {file}'
     if smoke:
         yield f'{len(smoke)} stages are smoke runs (--limit) and are not counted'
     for key, result in report.results.items():

@@ -21,11 +21,11 @@ from mmc2fmae.reproduce.report import (
 from mmc2fmae.reproduce.stage import Stage
 from mmc2fmae.reproduce.tables import Metric, Table
 
+PRETRAINED = {f'pretrain_{name}': name for name in ('seconds', *RANKS)}
 COLUMNS = (
     'preset', 'table', 'row', 'metric', 'seed', 'value', 'standard_error', 'published', 'protocol',
     'mark', 'stage', 'checkpoint_sha256', 'start_sha256', 'commit', 'dirty', 'seconds',
-    'pretrain_seconds', 'memory_host_mib', 'memory_gpu_mib', 'hardware', 'versions',
-    *(f'pretrain_{name}' for name in RANKS),
+    'memory_host_mib', 'memory_gpu_mib', 'hardware', 'python', 'versions', *PRETRAINED,
 )  # fmt: skip
 
 
@@ -180,7 +180,7 @@ def versions(report: Report) -> list[str]:
     for result in report.results.values():
         if result['versions']:
             text = ', '.join(f'{name} {version}' for name, version in result['versions'].items())
-            texts[f'Python {result["python"]}, {text}'] = None
+            texts[f'Python {result["python"]}, {text}' if result['python'] else text] = None
     seconds = sum(result['seconds'] for result in report.results.values())
     return [*texts, f'wall time of all stages: {seconds / 3600:.1f} h']
 
@@ -226,18 +226,20 @@ def _origin(report: Report, stage: Stage, result: Mapping[str, Any]) -> dict[str
         commit=result['commit'],
         dirty=result['dirty'],
         seconds=result['seconds'],
-        pretrain_seconds=_upstream_seconds(report, stage),
         memory_host_mib=result['memory_mib']['host'],
         memory_gpu_mib=result['memory_mib']['gpu'],
         hardware=hardware(result),
+        python=result['python'],
         versions=' '.join(f'{name}={version}' for name, version in result['versions'].items()),
+        pretrain_seconds=_upstream_seconds(report, stage),
         **{f'pretrain_{name}': value for name, value in health_of(report, stage).items()},
     )
 
 
 def _upstream_seconds(report: Report, stage: Stage) -> float | None:
+    adopted = report.results[stage.key].get('pretrain', {})
     found = report.results.get(stage.upstream.key) if stage.upstream else None
-    return found['seconds'] if found else None
+    return adopted.get('seconds') or (found['seconds'] if found else None)
 
 
 def to_latex(report: Report) -> str:
