@@ -94,7 +94,10 @@ def test_right_sentences_pass(text):
     [
         ('`tools/trian.py CONFIG`', 'there is no tools/trian.py'),
         ('`tools/train.py CONFIG --resmue`', 'has no option --resmue'),
-        ('`tools/reproduce.py rum`', 'rum is none of the commands plan, run, report, adopt, recipes'),
+        (
+            '`tools/reproduce.py rum`',
+            'rum is none of the commands plan, run, report, adopt, recipes',
+        ),
         ('`--resmue`', 'has an option --resmue'),
         ('`make dmeo`', 'the Makefile has no target dmeo'),
         (f'`{OWN}`\n`--cfg-options train_cfg.max_epoch=3`', 'no config field train_cfg.max_epoch'),
