@@ -1,5 +1,7 @@
 """The device that a user names, where this machine has it."""
 
+import os
+
 import torch
 
 
@@ -7,13 +9,16 @@ def find_device(name: str | None = None) -> torch.device:
     """Return a device on which tensors can be made.
 
     Args:
-        name: 'cpu', 'cuda', 'cuda:1', ...; None takes a GPU where there is one.
+        name: 'cpu', 'cuda', 'cuda:1', ...; None takes a GPU where there is one. Without a number,
+            each of the processes that torchrun started on a machine gets a GPU of its own.
 
     Raises:
         ValueError: There is no such kind of device, or none of it here.
     """
     if name is None:
         name = 'cuda' if torch.cuda.is_available() else 'cpu'
+    if name == 'cuda' and torch.cuda.is_available():  # Slurm may show each process one GPU alone
+        name = f'cuda:{int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count()}'
     try:
         device = torch.device(name)
     except (RuntimeError, TypeError) as error:

@@ -104,10 +104,7 @@ def fill_in(args: argparse.Namespace) -> None:
     """Fill in what the machine and the folder decide where the command line does not."""
     cores = available_cores() // int(os.environ.get('LOCAL_WORLD_SIZE', 1))
     args.workers = args.workers or max(1, min(8, cores))
-    device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
-    if device == 'cuda':  # never the first GPU for all processes
-        device = f'cuda:{os.environ.get("LOCAL_RANK", 0)}'
-    args.device = str(find_device(device))
+    args.device = str(find_device(args.device))
     args.amp = args.amp or ('bf16' if args.device.startswith('cuda') else 'off')
     args.split = args.split or args.images.resolve().name
 

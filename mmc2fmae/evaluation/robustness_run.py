@@ -114,8 +114,6 @@ def start_processes(device: str | None) -> torch.device:
     if int(os.environ.get('WORLD_SIZE', 1)) > 1:
         # Only names and "done" travel between processes; one may finish hours before another.
         torch.distributed.init_process_group('gloo', timeout=timedelta(days=7))
-    if device is None and torch.cuda.is_available():
-        device = f'cuda:{int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count()}'
     return find_device(device)
 
 
