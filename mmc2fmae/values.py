@@ -17,9 +17,11 @@ def parse_value(text: str) -> Any:
         text: The value as typed.
 
     Raises:
-        ValueError: A bracket or quote is not closed.
+        ValueError: A bracket or quote is not closed, or there is nothing.
     """
     text = text.strip()
+    if not text:  # data_root=$DATA, not set, would mean this folder
+        raise ValueError("the value is empty: is a variable unset? An empty text is ''")
     parts = list(_split(text))
     if len(parts) > 1:
         return [parse_value(part) for part in _without_last_comma(parts)]
@@ -35,7 +37,7 @@ def parse_value(text: str) -> Any:
 def write_value(value: Any) -> str:
     """Write a value so that :func:`parse_value` reads it back."""
     if isinstance(value, list | tuple):
-        inner = ','.join(write_value(part) or "''" for part in value)
+        inner = ','.join(write_value(part) for part in value)
         return f'[{inner}]' if isinstance(value, list) else f'({inner})'
     text = str(value)
     if not isinstance(value, str):
@@ -44,7 +46,7 @@ def write_value(value: Any) -> str:
         if parse_value(text) == text:
             return text
     except ValueError:
-        pass  # it holds a bracket or quote
+        pass  # it is empty or holds a bracket or quote
     return f'"{text}"' if "'" in text else f"'{text}'"
 
 

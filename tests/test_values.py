@@ -7,7 +7,7 @@ from mmc2fmae.values import parse_value, write_value
 
 CASES = [
     ('1', 1), ('-2', -2), ('1e-3', 1e-3), ('true', True), ('False', False), ('None', None),
-    ('none', 'none'), ('', ''), ('a', 'a'), ('x=y', 'x=y'), ('a=1,b=2', ['a=1', 'b=2']),
+    ('none', 'none'), ("''", ''), ('a', 'a'), ('x=y', 'x=y'), ('a=1,b=2', ['a=1', 'b=2']),
     ('1,2', [1, 2]), ('(1,2)', (1, 2)), ('(1,)', (1,)), ('[]', []), ('[1, 2]', [1, 2]),
     ("['a', 'b']", ['a', 'b']), ('[(1,a),2]', [(1, 'a'), 2]), ('((1,2),(3,4))', ((1, 2), (3, 4))),
     ('/my data/some file.txt', '/my data/some file.txt'), ("'/a,b/c'", '/a,b/c'),
@@ -20,6 +20,12 @@ CASES = [
 def test_values_as_typed(text, value):
     assert parse_value(text) == value
     assert type(parse_value(text)) is type(value)
+
+
+@pytest.mark.parametrize('text', ['', ' ', '[a,,b]', '1,,2', '(,1)'])
+def test_nothing_is_no_value(text):
+    with pytest.raises(ValueError, match=r"the value is empty: .* An empty text is ''$"):
+        parse_value(text)
 
 
 @pytest.mark.parametrize('text', ['(1', '1)', '[1,2)', "'a", "[1,'a]"])

@@ -82,6 +82,11 @@ def test_answers_come_at_once(python, words, limit):
         (['features', 'vit.pth', '', 'out'], 'what follows vit.pth is empty: is a variable unset?'),
         (['train', 'mmc2fmae::mini/demo.py', '--data-root='], '--data-root is empty'),
         (['knn', 'vit.pth', '--train', '', '--val', 'v'], 'what follows --train is empty'),
+        (['train', 'a.py', '--cfg-options', 'b.data_root='], "'b.data_root=': the value is empty"),
+        (
+            ['train', 'mmc2fmae::mini/demo.py', '--set', 'AdamW.lr='],
+            'AdamW.lr=: the value is empty',
+        ),
         (['scenes', 'out', '--size', '9'], 'SceneSpec.size: got 9'),
         (['label', 'nowhere', 'out'], 'nowhere is no folder of photographs'),
         (['show-predictions', 'no.py', 'a', 'b', 'c'], 'config no.py does not exist'),
@@ -145,7 +150,8 @@ def test_a_config_that_cannot_be_built_is_one_line(tmp_path, capsys, change, mes
 
 
 @pytest.mark.parametrize(
-    'text', ['1', '1e-3', 'true', 'None', 'a', '1,2', '(1,2)', "['a', 'b']", '[(1,a),2]', 'x=y', '']
+    'text',
+    ['1', '1e-3', 'true', 'None', 'a', '1,2', '(1,2)', "['a', 'b']", '[(1,a),2]', 'x=y', "''"],
 )
 def test_values_are_read_as_mmengine_reads_them(text):
     found = []
