@@ -61,6 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='keep what classifiers say of each validation photograph (Parquet)',
     )
+    run.add_argument(
+        '--probe-health',
+        action='store_true',
+        help='pre-trainings log the ranks of their features, for the report',
+    )
     run.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none')
     run.add_argument('--partition', help='of Slurm')
     run.add_argument('--jobs', type=at_least_one, default=1, help='stages side by side')
@@ -187,6 +192,7 @@ def _run(args: argparse.Namespace, plan: 'Plan', work_dir: Path) -> int:
         gpus=machine.devices,
         partition=args.partition,
         jobs=args.jobs,
+        probe_health=args.probe_health,
     )
     todo = pending(work_dir, plan.stages)
     check_run(plan, todo, options, sum(costs[stage.key].disk for stage in todo))

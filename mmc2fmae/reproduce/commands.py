@@ -28,6 +28,7 @@ class RunOptions:
         gpus: Processes of a stage.
         partition: Slurm's partition.
         jobs: Stages side by side.
+        probe_health: Whether pre-trainings log the ranks of their features.
     """
 
     work_dir: Path
@@ -36,6 +37,7 @@ class RunOptions:
     gpus: int = 1
     partition: str | None = None
     jobs: int = 1
+    probe_health: bool = False
 
 
 def command(stage: Stage, options: RunOptions) -> list[str] | None:
@@ -64,6 +66,8 @@ def command(stage: Stage, options: RunOptions) -> list[str] | None:
         return python_command('test', stage.config, latest_checkpoint(folder), *parts)
     parts += ['--seed', stage.seed, '--resume']
     parts += ['--total-batch', total_batch(stage, cfg, options.gpus)]
+    if options.probe_health and stage.kind == 'pretrain' and not _has_probe(cfg):
+        parts.append('--probe-health')
     if stage.upstream is not None:
         parts += ['--checkpoint', whole_checkpoint(options.work_dir, stage.upstream)]
     if options.launcher == 'pytorch':
@@ -74,6 +78,10 @@ def command(stage: Stage, options: RunOptions) -> list[str] | None:
         words = (stage.config, '--launcher', 'slurm', *parts)
         return srun_command(str(options.partition), job, options.gpus, 'train', *words)
     return python_command('train', stage.config, *parts)
+
+
+def _has_probe(cfg: Config) -> bool:
+    return any(hook['type'] == 'HealthProbeHook' for hook in cfg.get('custom_hooks') or [])
 
 
 def total_batch(stage: Stage, cfg: Config, processes: int) -> int:

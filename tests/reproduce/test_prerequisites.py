@@ -91,6 +91,17 @@ def test_commands_of_all_launchers(tmp_path):
         command(tuned, RunOptions(**options))
 
 
+def test_pre_trainings_probe_their_features_unless_their_recipe_does(tmp_path):
+    options = RunOptions(tmp_path, tmp_path, probe_health=True)
+    (mae, *_) = stages(['table1'], 'paper', ['mae-400e'])
+    assert command(mae, options)[-1] == '--probe-health'
+    own = stages(['own_photographs'], 'own', ['c2fmae'])
+    (own,) = (stage for stage in own if stage.kind == 'pretrain')
+    assert '--probe-health' not in command(own, options)
+    (tuned,) = stages(['table1'], 'paper', ['scratch'])
+    assert '--probe-health' not in command(tuned, options)
+
+
 def test_iterations_are_never_parts_of_a_step(tmp_path):
     tuned = next(s for s in stages(['table3'], 'paper', ['c2fmae-1600e']) if s.kind == 'finetune')
     options = RunOptions(tmp_path, tmp_path, launcher='pytorch', gpus=4)
