@@ -104,10 +104,16 @@ def is_done(work_dir: Path, stage: Stage) -> bool:
 
 
 def state(work_dir: Path, stage: Stage) -> str:
-    """Return 'done', 'vanished' (its checkpoint), 'absent' (to bring), 'failed' or 'not run'."""
+    """Return how a stage stands.
+
+    Returns:
+        'done', 'done elsewhere' (adopted: its checkpoint is not here), 'vanished' (its checkpoint),
+        'absent' (to bring), 'failed' or 'not run'.
+    """
     if is_done(work_dir, stage):
-        gone = stage.trains and checkpoint_of(work_dir, stage) is None
-        return 'vanished' if gone else 'done'
+        if not stage.trains or checkpoint_of(work_dir, stage) is not None:
+            return 'done'
+        return 'done elsewhere' if 'adopted' in (read_result(work_dir, stage) or {}) else 'vanished'
     if stage.kind == 'bring':
         return 'absent'
     last = last_attempt(work_dir, stage)

@@ -115,8 +115,8 @@ class _Runner:
     def run(self) -> Outcome:
         """Start and collect stages until nothing is left."""
         for stage in self.todo:
-            if results.state(self.options.work_dir, stage) == 'vanished':
-                self.say(f'the checkpoint of {stage.key} has vanished and is needed: run again')
+            if results.state(self.options.work_dir, stage) in ('vanished', 'done elsewhere'):
+                self.say(f'the checkpoint of {stage.key} is not here and is needed: run again')
         while (self.todo or self.children) and not self.stopping:
             self._start()
             self._collect()

@@ -35,7 +35,7 @@ def show_plan(
         rows.append(
             (
                 key,
-                state if key in todo or state == 'done' else f'{state}, not needed',
+                state if key in todo or state.startswith('done') else f'{state}, not needed',
                 f'{costs[key].seconds * machine.devices / 3600:.2f}',
                 _size(costs[key].disk),
                 ', '.join(serves[:4]) + more,

@@ -9,10 +9,12 @@ import pytest
 from mmc2fmae.cli import main
 from mmc2fmae.reproduce import results
 from mmc2fmae.reproduce.adopt import adopt
+from mmc2fmae.reproduce.cost import Machine
 from mmc2fmae.reproduce.lock import AlreadyRunning, WorkDirLock
 from mmc2fmae.reproduce.plan import make_plan
 from mmc2fmae.reproduce.report import make_report
 from mmc2fmae.reproduce.report_text import COLUMNS, to_csv, to_markdown
+from mmc2fmae.reproduce.show import show_plan
 from mmc2fmae.reproduce.stage import PlanError
 from mmc2fmae.reproduce.table_files import load_suite, load_tables, pick_rows
 from tests.reproduce.test_feature_health import log
@@ -66,6 +68,15 @@ def test_a_run_goes_on_beside_adopted_numbers(bench, other):
     lines = make_report(plan, bench.work_dir).lines['tablea']
     assert [line.seeds for line in lines] == [2, 2, 2]
     assert adopt(plan, other, bench.work_dir).taken == []
+
+
+def test_a_plan_says_what_was_done_elsewhere(bench, other):
+    plan = bench.plan('mini', tables=['tablea'], rows=['a'], seeds=[0])
+    adopt(plan, other, bench.work_dir)
+    (tuned,) = (stage for stage in plan.stages.values() if stage.kind == 'finetune')
+    assert results.state(bench.work_dir, tuned) == 'done elsewhere'
+    text = show_plan(plan, bench.work_dir, bench.costs(plan), Machine(1, 1.0, 1.0), given=False)
+    assert 'done elsewhere  ' in text and 'not run, not needed' in text
 
 
 def test_numbers_that_were_measured_here_stay(bench, other):

@@ -88,7 +88,7 @@ def test_a_vanished_checkpoint_is_made_again_only_where_something_needs_it(bench
     (results.stage_folder(bench.work_dir, end) / 'result.json').unlink()
     results.latest_checkpoint(results.stage_folder(bench.work_dir, end)).unlink()
     assert run(bench, plan, said=said).done == [start.key, end.key]
-    assert 'has vanished' in '\n'.join(said)
+    assert 'is not here and is needed' in '\n'.join(said)
     assert numbers(bench, plan) == before
 
 
