@@ -10,7 +10,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from mmc2fmae.checkpoints.finding import FOLDER_FILES, find_checkpoint
-from mmc2fmae.checkpoints.wrappers import unwrap
+from mmc2fmae.checkpoints.wrappers import check_which, unwrap
 from mmc2fmae.errors import CheckpointMismatch, nearest
 from mmc2fmae.file_kinds import require_checkpoint
 from mmc2fmae.texts import read_text
@@ -81,7 +81,9 @@ def read_file(path: str | Path, which: str | None = None) -> CheckpointFile:
         FileNotFoundError: There is no such file.
         CheckpointMismatch: The file is no checkpoint, is truncated, holds more than weights, or
             weights that are not finite.
+        ValueError: ``which`` is something else.
     """
+    check_which(which)
     path = find_checkpoint(path)
     if path.name.endswith('.index.json'):
         weights, stated = _read_shards(path), dict[str, Any]()

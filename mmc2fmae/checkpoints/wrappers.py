@@ -8,12 +8,21 @@ from torch import Tensor
 
 from mmc2fmae.errors import CheckpointMismatch
 
-RAW = ('state_dict', 'model', 'model_state_dict', 'student', 'module')
 # 'teacher' is DINO's and iBOT's, 'state_dict_ema' timm's, 'model_ema' that of DeiT and ConvNeXt.
 AVERAGED = ('teacher', 'state_dict_ema', 'model_ema', 'ema_state_dict', 'ema_model', 'ema')
 # In order of preference: what was trained, but of DINO the teacher, which numbers are published of.
 CONTAINERS = ('state_dict', 'model', 'model_state_dict', 'teacher', 'student', 'module', *AVERAGED)
 WHICH = ('ema', 'raw')
+
+
+def check_which(which: str | None) -> None:
+    """Check which weights are asked for.
+
+    Raises:
+        ValueError: They are of no kind that there is.
+    """
+    if which not in (None, *WHICH):
+        raise ValueError(f'which is {which!r}: expected {" or ".join(WHICH)} weights')
 
 
 def unwrap(
@@ -31,7 +40,9 @@ def unwrap(
 
     Raises:
         CheckpointMismatch: There is no state dict in it, or not the one that is asked for.
+        ValueError: ``which`` is something else.
     """
+    check_which(which)
     content, read = checkpoint, set[str]()
     while isinstance(content, dict):
         kinds = _kinds(content)

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from mmc2fmae.checkpoints import read_backbone
 from mmc2fmae.checkpoints.files import read_file
+from mmc2fmae.checkpoints.wrappers import unwrap
 from mmc2fmae.errors import CheckpointMismatch
 from tests.checkpoints.conftest import timm_vit
 from tests.checkpoints.test_backbone import saved
@@ -53,6 +55,16 @@ def test_weights_that_are_not_there_are_refused(content, tmp_path):
     with pytest.raises(CheckpointMismatch, match=r'x\.pth has one set of weights.*--weights ema'):
         read_file(tmp_path / 'x.pth', 'ema')
     assert read_file(tmp_path / 'x.pth', 'raw').weights.keys() == RAW.keys()
+
+
+@pytest.mark.parametrize('name', ['x.pth', 'x.safetensors'])
+def test_weights_of_no_kind_are_refused(tmp_path, name):
+    save = save_file if name.endswith('.safetensors') else torch.save
+    save(RAW, tmp_path / name)
+    with pytest.raises(ValueError, match=r"^which is 'averaged': expected ema or raw weights$"):
+        read_file(tmp_path / name, 'averaged')
+    with pytest.raises(ValueError, match=r"^which is 'EMA'"):
+        unwrap(dict(model=RAW, model_ema=EMA), which='EMA')
 
 
 @pytest.mark.parametrize('prefix', ['', 'module.', '_orig_mod.', 'module._orig_mod.',
