@@ -116,7 +116,7 @@ def test_mini_configs_for_own_photographs_train_a_step_and_say_how_healthy_featu
 ):
     folders = dict(rgb='train') | (dict(instance='instance/train') if 'c2f' in config.stem else {})
     options = (*STEP, 'train_dataloader.batch_size=8', 'train_cfg.max_epochs=1')
-    options += ('train_dataloader.dataset.ann_file=',)
+    options += ("train_dataloader.dataset.ann_file=''",)
     options += tuple(f'train_dataloader.dataset.data_prefix.{k}={v}' for k, v in folders.items())
     run(config, '--data-root', scenes, '--work-dir', tmp_path / 'run', '--cfg-options', *options)
     first, step, last = log_of(tmp_path / 'run')
