@@ -42,7 +42,8 @@ def health_notes(report: Report, table: Table) -> list[str]:
         stages: dict[int, Stage] = {}
         for metric in table.metrics:
             stages |= stages_of(report, table, line.row, metric.key)
-        found = {seed: health_of(report, stage) for seed, stage in stages.items()}
+        done = {seed: stage for seed, stage in stages.items() if stage.key in report.results}
+        found = {seed: health_of(report, stage) for seed, stage in done.items()}
         found = {seed: ranks for seed, ranks in found.items() if set(RANKS) <= set(ranks)}
         if not found:
             continue

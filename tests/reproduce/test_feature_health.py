@@ -57,3 +57,16 @@ def test_the_last_ranks_of_each_seed_are_told_and_who_collapsed(bench, arch):
         ('a', '0'): '50.0',
         ('a', '1'): '10.0',
     }
+
+
+def test_a_pre_training_that_is_under_way_has_not_ended_with_anything(bench):
+    plan = bench.plan('mini', tables=['tablea'], rows=['a'])
+    run(bench, bench.plan('mini', tables=['tablea'], rows=['a'], seeds=[0]))
+    log(bench, plan, 0, (50.0, 7.0))
+    (key,) = plan.cells['tablea', 'a', 1]
+    logs = results.stage_folder(bench.work_dir, plan.stages[key].upstream) / '1' / 'vis_data'
+    logs.mkdir(parents=True)
+    (logs / 'scalars.json').touch()
+    log(bench, plan, 1, (96.0, 14.0))
+    (note,) = health_notes(make_report(plan, bench.work_dir), plan.tables[0])
+    assert 'RankMe 50.0 of 768, effective rank 7.0;' in note
