@@ -27,25 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     commands.add_parser('recipes', help='write docs/recipes.md from the configs')
     for part in (plan, run, report, adopt):
-        part.add_argument(
-            'tables',
-            nargs='+',
-            help="table1 ... table6, 'all' of them, semanticmim, masks, or a YAML file",
-        )
-        part.add_argument('--rows', nargs='+', metavar='ROW', help='these rows alone')
-        part.add_argument('--preset', choices=['paper', 'mini', 'own'], default='paper')
-        part.add_argument('--quick', action='store_true', help='the short version of the preset')
-        part.add_argument('--seeds', nargs='+', type=whole_number, help="in place of the preset's")
-        part.add_argument('--work-dir', type=Path, default=Path('work_dirs/reproduce'))
-        part.add_argument('--data-root', type=Path, default=Path('data'))
-        part.add_argument(
-            '--cfg-options',
-            nargs='+',
-            action=KeyValues,
-            default={},
-            metavar='KEY=VALUE',
-            help='fields of every training; what changes a result is a recipe of its own',
-        )
+        _add_choice(part)
     for part in (plan, run):
         part.add_argument('--gpus', type=at_least_one, help='processes of a stage')
         part.add_argument(
@@ -78,6 +60,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest='files',
         metavar='CSV',
         help='reports, as of another machine or of docs/results',
+    )
+
+
+def _add_choice(part: argparse.ArgumentParser) -> None:
+    """Add what says which stages are meant, and where they lie."""
+    part.add_argument(
+        'tables',
+        nargs='+',
+        help="table1 ... table6, 'all' of them, semanticmim, masks, or a YAML file",
+    )
+    part.add_argument('--rows', nargs='+', metavar='ROW', help='these rows alone')
+    part.add_argument('--preset', choices=['paper', 'mini', 'own'], default='paper')
+    part.add_argument('--quick', action='store_true', help='the short version of the preset')
+    part.add_argument('--seeds', nargs='+', type=whole_number, help="in place of the preset's")
+    part.add_argument('--work-dir', type=Path, default=Path('work_dirs/reproduce'))
+    part.add_argument('--data-root', type=Path, default=Path('data'))
+    part.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=KeyValues,
+        default={},
+        metavar='KEY=VALUE',
+        help='fields of every training; what changes a result is a recipe of its own',
     )
 
 
