@@ -13,9 +13,21 @@ import pytest
 # all on a machine that others use. Set before torch is imported, and inherited by subprocesses.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
+import torch
+
 import mmc2fmae  # noqa: F401  (before anything of mmpretrain that a test file imports)
 
 ROOT = Path(__file__).parents[1]
+NOT_ONE_GPU = pytest.mark.skipif(
+    torch.cuda.device_count() == 1, reason='nccl takes no two processes of one GPU'
+)
+
+
+def environment(*path: str | Path, **changes: str) -> dict[str, str]:
+    """Environment of a process that imports from the checkout, after the folders of ``path``."""
+    inherited = filter(None, [os.environ.get('PYTHONPATH')])  # packages may lie there
+    folders = [*map(str, path), str(ROOT), *inherited]
+    return os.environ | {'PYTHONPATH': os.pathsep.join(folders)} | changes
 
 
 def pytest_collection_finish() -> None:
@@ -32,12 +44,10 @@ def python() -> Callable[..., subprocess.CompletedProcess]:
     """Run Python from the checkout: python('-c', code, path=[folders that are searched first])."""
 
     def run(*arguments: str, path: tuple = ()) -> subprocess.CompletedProcess:
-        inherited = filter(None, [os.environ.get('PYTHONPATH')])  # packages may lie there
-        folders = [*map(str, path), str(ROOT), *inherited]
         return subprocess.run(
             [sys.executable, *arguments],
             cwd=ROOT,
-            env={**os.environ, 'PYTHONPATH': os.pathsep.join(folders)},
+            env=environment(*path),
             capture_output=True,
             text=True,
         )

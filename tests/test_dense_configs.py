@@ -277,7 +277,7 @@ def test_the_voc_probe_trains_one_convolution_on_block_8_and_its_data_are_checke
     assert '2 of 2 masks read, 3 values; expected classes 0 to 20, 255 = not counted' in log
     backbone = runner.model.backbone
     backbone.eval()
-    images = torch.rand(1, 3, 64, 64)
+    images = torch.rand(1, 3, 64, 64).to(backbone.pos_embed.device)
     with torch.no_grad():
         (features,) = backbone(images)
         backbone.out_type = 'raw'

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmc2fmae.parallel import in_chunks, in_threads, progress_bar
+from tests.conftest import environment
 
 
 def _square(numbers):
@@ -104,11 +105,9 @@ def _is_alive(pid):
 @pytest.mark.skipif(sys.platform != 'linux', reason='prctl')
 @pytest.mark.parametrize('end', ['time.sleep(60)', 'time.sleep(0.5)'])
 def test_workers_end_with_their_parent_and_not_by_a_signal_to_all(end):
-    root = Path(__file__).parents[1]
-    path = os.pathsep.join([str(root), os.environ.get('PYTHONPATH', '')])
     with subprocess.Popen(
         [sys.executable, '-c', CHILD.format(end=end)],
-        stdout=subprocess.PIPE, text=True, env={**os.environ, 'PYTHONPATH': path},
+        stdout=subprocess.PIPE, text=True, env=environment(),
     ) as parent:  # fmt: skip
         worker = int(parent.stdout.readline())
         os.kill(worker, signal.SIGTERM)  # as to all processes of a job

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from mmc2fmae import torchrun
-from tests.conftest import ROOT
+from tests.conftest import ROOT, environment
 
 WORKER = """
 import os, signal, sys, time
@@ -28,7 +28,7 @@ def launch(tmp_path, body, *options, processes=2):
     return subprocess.Popen(
         [sys.executable, '-m', 'mmc2fmae.torchrun', f'--nproc_per_node={processes}',
          f'--master_port={port}', *options, str(script)],
-        env={**os.environ, 'PYTHONPATH': f'{ROOT}:{os.environ.get("PYTHONPATH", "")}'},
+        env=environment(),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 

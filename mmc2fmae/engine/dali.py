@@ -108,17 +108,17 @@ class DaliDecoder:
         pipe = Pipeline(self.most, _THREADS, device_id, prefetch_queue_depth=1)
         with pipe:
             content, start, shape = map(_input, ('content', 'start', 'shape'))
-            pixels = fn.decoders.image_slice(
+            # In whole, and cropped afterwards: nvJPEG before 13.2 leaves crops to the processors,
+            # and nvImageCodec 0.9.0 crashes at them on some GPUs (its issue 55).
+            pixels = fn.decoders.image(
                 content,
                 device='cpu' if device_id is None else 'mixed',
-                start=start,
-                shape=shape,
-                axis_names='WH',
                 output_type=types.RGB,
                 adjust_orientation=False,
                 jpeg_fancy_upsampling=True,  # as libjpeg
                 affine=False,  # processes of one machine would share the first cores
             )
+            pixels = fn.slice(pixels, start=start, shape=shape, axis_names='WH')
             # Along the rows first and rounded in between, as torch resizes bytes.
             for axis in ('resize_x', 'resize_y'):
                 side = {axis: float(self.size)}

@@ -13,7 +13,7 @@ import mmc2fmae
 from mmc2fmae import cli, compat
 from mmc2fmae.cli import COMMANDS, main
 from mmc2fmae.cli.parsing import KeyValues, Parser, parsers
-from tests.conftest import ROOT
+from tests.conftest import ROOT, environment
 
 HEAVY = "{'torch', 'mmengine', 'mmcv', 'mmpretrain', 'matplotlib'} & set(sys.modules)"
 
@@ -187,17 +187,12 @@ def test_only_its_own_command_line_imports_the_package_lightly(
     assert compat._is_command_line() is False
 
 
-def test_a_tool_of_another_checkout_says_whose_package_runs(tmp_path):
+def test_a_tool_of_another_checkout_says_whose_package_runs(tmp_path, python):
     (tmp_path / 'mmc2fmae/cli').mkdir(parents=True)
     (tmp_path / 'tools').mkdir()
     tool = tmp_path / 'tools/make_scenes.py'
     tool.write_text((ROOT / 'tools/make_scenes.py').read_text())
-    done = subprocess.run(
-        [sys.executable, str(tool), str(tmp_path / 'out'), '--size', '9'],
-        env=os.environ | dict(PYTHONPATH=str(ROOT)),
-        capture_output=True,
-        text=True,
-    )
+    done = python(str(tool), str(tmp_path / 'out'), '--size', '9')
     assert done.returncode == 2
     assert f'{tool} runs with mmc2fmae {mmc2fmae.__version__} of {ROOT}/mmc2fmae' in done.stderr
 
@@ -207,7 +202,7 @@ def test_a_reader_that_closes_early_is_no_error(python):
     done = subprocess.run(
         ['bash', '-c', code],
         cwd=ROOT,
-        env=os.environ | dict(PYTHONPATH=str(ROOT)),
+        env=environment(),
         capture_output=True,
         text=True,
     )

@@ -197,4 +197,4 @@ def test_fine_tuning_starts_from_a_baseline(name, scenes, tmp_path):
         *('--checkpoint', start, '--cfg-options', *options),
     )
     before = torch.load(start)['state_dict']['backbone.layers.5.attn.qkv.weight']
-    assert torch.equal(tuned.model.backbone.layers[5].attn.qkv.weight, before)
+    assert torch.equal(tuned.model.backbone.layers[5].attn.qkv.weight.cpu(), before.cpu())

@@ -16,7 +16,7 @@ from mmc2fmae.checkpoints.finding import latest_checkpoint
 from mmc2fmae.engine import launch
 from mmc2fmae.engine.interruption import Interruption, InterruptionHook
 from mmc2fmae.engine.loops import skip_batches
-from tests.conftest import ROOT
+from tests.conftest import ROOT, environment
 from tests.engine.test_launch import run, weights
 
 
@@ -108,9 +108,10 @@ def test_the_launcher_takes_the_signal_and_two_processes_leave_together(config_f
         '--master_port=29671', str(ROOT / 'tools/train.py'), str(config_file), '--launcher',
         'pytorch', '--work-dir', str(work_dir), '--batch-size', '1', '--epochs', '400',
     ]  # fmt: skip
-    environment = {**os.environ, 'PYTHONPATH': f'{ROOT}:{os.environ.get("PYTHONPATH", "")}'}
+    # nccl takes no two processes of one GPU.
+    without_gpu = environment(CUDA_VISIBLE_DEVICES='')
     with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, env=without_gpu, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         end = time.monotonic() + 120
         while not (work_dir / 'epoch_1.pth').exists() and time.monotonic() < end:

@@ -2,11 +2,9 @@
 
 import csv
 import json
-import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,9 +14,9 @@ from mmc2fmae.errors import CheckpointMismatch
 from mmc2fmae.evaluation import robustness_data, robustness_sets
 from mmc2fmae.evaluation.corruption_error import ALEXNET_ERRORS, CORRUPTIONS, SEVERITIES
 from mmc2fmae.evaluation.robustness import evaluate_robustness
+from tests.conftest import ROOT, environment
 from tests.evaluation.colours import COLOURS, MeanColour, paint, write_model
 
-ROOT = Path(__file__).parents[2]
 SETS = """
 robustness = dict(
     sets={
@@ -182,8 +180,7 @@ def test_one_process_finishes_what_two_began(place):
         [*map(str, command), '--workers', '0'],
         cwd=ROOT,
         # Process 1 dies in its 20th forward pass, 3 of which are trials.
-        env=os.environ
-        | dict(PYTHON=sys.executable, PYTHONPATH=str(ROOT), PORT='29631', DIE_AT='1:20'),
+        env=environment(PYTHON=sys.executable, PORT='29631', DIE_AT='1:20'),
         capture_output=True,
         text=True,
     )

@@ -8,18 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT, environment
 from tests.engine.conftest import config_file  # noqa: F401  (fixture)
 
-ROOT = Path(__file__).parents[2]
 
-
-def start(*command: object, **environment: str) -> subprocess.CompletedProcess:
+def start(*command: object, **changes: str) -> subprocess.CompletedProcess:
     """Run a command in the checkout with the test's Python."""
-    folders = os.pathsep.join(filter(None, [str(ROOT), os.environ.get('PYTHONPATH')]))
     return subprocess.run(
         [str(part) for part in command],
         cwd=ROOT,
-        env=os.environ | dict(PYTHON=sys.executable, PYTHONPATH=folders) | environment,
+        env=environment(PYTHON=sys.executable, **changes),
         capture_output=True,
         text=True,
     )

@@ -14,9 +14,9 @@ from PIL import Image
 pytest.importorskip('uvicorn', reason="needs the extra 'web'")
 playwright = pytest.importorskip('playwright.sync_api', reason='needs playwright')
 
+from tests.conftest import ROOT, environment  # noqa: E402
 from tests.web.conftest import save_run  # noqa: E402
 
-ROOT = Path(__file__).parents[2]
 CHROMIUM = os.environ.get('CHROMIUM') or shutil.which('chromium') or ''
 FLAGS = [
     '--no-sandbox',
@@ -42,7 +42,7 @@ def url(request, checkpoint, cfg, tmp_path):
     tool = subprocess.Popen(
         [sys.executable, 'tools/web_demo.py', str(checkpoint), '--port', '0'],
         cwd=ROOT,
-        env=os.environ | dict(PYTHONPATH=str(ROOT)),
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
