@@ -102,8 +102,7 @@ def test_the_neighbours_in_a_call_change_nothing_but_rounding(folder):
         assert np.array_equal(found.labels, repeated.labels) and found.score == repeated.score
         (single,) = alone([image])
         assert (found.labels != single.labels).mean() < 1e-3
-        # Attention looks where a mask is above 0.5, which rounding decides on some processors.
-        assert found.score == pytest.approx(single.score, abs=0.02)
+        assert found.score == pytest.approx(single.score, abs=1e-5)
 
 
 def test_a_processor_that_keeps_the_shape_never_pads_an_image_for_its_neighbours(copy):

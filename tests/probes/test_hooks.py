@@ -170,8 +170,7 @@ def test_features_are_those_of_the_plain_vit(config_file, labelled, tmp_path):
     vit, preprocessing = build_backbone(tmp_path / 'run')
     options = FeatureOptions(tokens=('patches',), workers=0)
     (expected,) = compute_features(vit, preprocessing, paths, options).values()
-    atol = 1e-3 if found.is_cuda else 1e-6  # TF32
-    torch.testing.assert_close(found.cpu(), expected.flatten(1, 2), rtol=0, atol=atol)
+    torch.testing.assert_close(found.cpu(), expected.flatten(1, 2), rtol=0, atol=1e-6)
 
 
 def test_a_training_that_passes_over_broken_photographs_is_probed_too(config_file, tmp_path):
