@@ -145,11 +145,14 @@ def _write_semantic(folder: str) -> None:
     )
 
     names = coco_panoptic_classes()
+    # Two channels in each of its norms' 32 groups: of one alone, an image of one colour leaves
+    # nothing but rounding, which the norms after it enlarge.
+    width = 2 * WIDTH
     config = Mask2FormerConfig(
         backbone_config=_swin(out_features=['stage1', 'stage2', 'stage3', 'stage4']),
-        feature_size=WIDTH,
-        mask_feature_size=WIDTH,
-        hidden_dim=WIDTH,
+        feature_size=width,
+        mask_feature_size=width,
+        hidden_dim=width,
         encoder_feedforward_dim=WIDTH,
         dim_feedforward=WIDTH,
         encoder_layers=1,
