@@ -52,6 +52,29 @@ def paired_difference(values: Sequence[float]) -> Difference:
     return Difference(middle, half, int(enough[0]) if len(enough) else None)
 
 
+def common_half(values: Values) -> tuple[float, list[int]] | None:
+    """Return half of the interval that one deviation for all rows gives to each difference.
+
+    Number = row + seed + noise of one deviation (two-way analysis of variance): the noise of all
+    rows estimates it with (rows - 1)(seeds - 1) degrees of freedom, where two rows have seeds - 1.
+
+    Args:
+        values: Numbers of the rows; seeds count that all rows have.
+
+    Returns:
+        Half of the 95 % interval (Student's t) and the seeds; None with fewer than three rows,
+        where it is :func:`paired_difference`, or two seeds.
+    """
+    seeds = sorted(set.intersection(*map(set, values.values()))) if values else []
+    if len(values) < 3 or len(seeds) < 2:
+        return None
+    table = np.array([[numbers[seed] for seed in seeds] for numbers in values.values()])
+    noise = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
+    freedom = (len(values) - 1) * (len(seeds) - 1)
+    deviation = sqrt(float((noise**2).sum()) / freedom)
+    return float(stdtrit(freedom, _LEVEL)) * deviation * sqrt(2 / len(seeds)), seeds
+
+
 def difference_table(metrics: Mapping[str, Values]) -> tuple[list[list[str]], str]:
     """Compare every two rows of a table, the later minus the earlier, where they share seeds.
 
@@ -85,4 +108,25 @@ def difference_table(metrics: Mapping[str, Values]) -> tuple[list[list[str]], st
         f'Not resolved, since the interval holds 0: {open_} of {total}; in brackets the seeds that '
         'a difference of this size and deviation would take. Every interval stands alone: of '
         'twenty rows that do not differ, one is expected to look as if it did.'
+        + _with_one_deviation(metrics)
     )
+
+
+def _with_one_deviation(metrics: Mapping[str, Values]) -> str:
+    said = []
+    for metric, values in metrics.items():
+        values = {row: numbers for row, numbers in values.items() if numbers}
+        common = common_half(values)
+        if common is None:
+            continue
+        half, seeds = common
+        means = {row: mean(numbers[seed] for seed in seeds) for row, numbers in values.items()}
+        pairs = combinations(means, 2)
+        resolved = [f'{b} - {a}' for a, b in pairs if abs(means[b] - means[a]) > half]
+        said.append(
+            f' {metric} ± {half:.1f} over {len(seeds)} seeds, resolved: '
+            f'{", ".join(resolved) or "none"}.'
+        )
+    if not said:
+        return ''
+    return ' With one deviation for all rows (number = row + seed + noise):' + ''.join(said)

@@ -102,7 +102,7 @@ def to_markdown(report: Report, out: Path) -> str:
         parts += [_plain(text) for text in below(report, table)]
         compared, about = differences(report, table)
         if compared:
-            parts += [_grid([[_plain(cell) for cell in line] for line in compared]), about]
+            parts += [_grid([[_plain(cell) for cell in line] for line in compared]), _plain(about)]
     if report.marks:
         parts.append('## Modified recipes')
         parts.append('\n'.join(f'- [{n}] {_plain(m)}' for n, m in enumerate(report.marks, 1)))

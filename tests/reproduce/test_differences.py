@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmc2fmae.reproduce.differences import difference_table, paired_difference
+from mmc2fmae.reproduce.differences import common_half, difference_table, paired_difference
 
 
 def test_the_interval_is_students_t_of_the_differences():
@@ -49,3 +49,37 @@ def test_every_two_rows_are_compared_over_the_seeds_that_both_have():
 @pytest.mark.parametrize('values', [{}, dict(A={0: 1.0}, B={0: 2.0}), dict(A={0: 1.0, 1: 2.0})])
 def test_without_two_shared_seeds_nothing_is_said(values):
     assert difference_table(dict(Acc=values)) == ([], '')
+
+
+def test_one_deviation_for_all_rows_is_the_noise_that_rows_and_seeds_leave():
+    # Rows 2, 4, 6 and seeds 3, 5 around 4: noise 0 0, -1 1, 1 -1; sqrt(4 / (2 x 1)) = 1.414, and
+    # t(2, 0.975) = 4.303: 4.303 x 1.414 x sqrt(2 / 2). A third seed of one row does not count.
+    half, seeds = common_half(
+        dict(A={0: 1.0, 1: 3.0}, B={1: 6.0, 0: 2.0, 2: 9.0}, C={0: 6.0, 1: 6.0})
+    )
+    assert half == pytest.approx(6.085, abs=1e-3) and seeds == [0, 1]
+
+
+@pytest.mark.parametrize(
+    'values',
+    [
+        {},
+        dict(A={0: 1.0, 1: 2.0}, B={0: 1.0, 1: 3.0}),
+        dict(A={0: 1.0, 1: 2.0}, B={0: 1.0, 1: 3.0}, C={1: 4.0, 2: 5.0}),
+    ],
+)
+def test_one_deviation_needs_three_rows_that_share_two_seeds(values):
+    assert common_half(values) is None
+
+
+def test_what_one_deviation_resolves_is_named():
+    # As above with C 10 higher; two rows of AP are too few, and a row without numbers is none.
+    top1 = dict(A={0: 1.0, 1: 3.0}, B={0: 2.0, 1: 6.0}, C={0: 16.0, 1: 16.0}, D={})
+    ap = dict(A={0: 1.0, 1: 2.0}, B={0: 2.0, 1: 3.0})
+    _, about = difference_table(dict(Acc=top1, AP=ap))
+    assert about.endswith(
+        'With one deviation for all rows (number = row + seed + noise): '
+        'Acc ± 6.1 over 2 seeds, resolved: C - A, C - B.'
+    )
+    _, about = difference_table(dict(Acc={**top1, 'C': {0: 6.0, 1: 6.0}}))
+    assert about.endswith('Acc ± 6.1 over 2 seeds, resolved: none.')
